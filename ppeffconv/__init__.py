@@ -1,0 +1,8 @@
+"""ppeffconv: efficient convolutions for PaddlePaddle."""
+
+from . import layers, ops
+from .models import create_model, list_models, profile
+from .weights import load_reference
+
+__version__ = "0.1.0"
+__all__ = ["create_model", "layers", "list_models", "load_reference", "ops", "profile"]

@@ -1,0 +1,54 @@
+"""The five methods, their baselines and comparators as nn.Layers, and `build_conv`, the slot that takes any of them."""
+
+from .auxiliary import auxiliary_losses
+from .conv import Conv2D
+from .ddf import DDF2D, DDFSeparable2D, DDFUpsample2D, FilterNorm
+from .gating import ReLUGatedConv2D, UniformSampling
+from .ghost import GhostConv2D
+from .het import HetConv2D
+from .learned_versatile import LearnedVersatileConv2D
+from .octave import (
+    OctConv2D,
+    OctConvBNAct,
+    downsample2,
+    octave_add,
+    octave_map,
+    octave_merge,
+    split_channels,
+    upsample2,
+)
+from .sampling import SampledBasicBlock, SampledBottleneck, density, density_report, set_temperature
+from .slot import METHODS, build_conv
+from .spconv import SPConv2D
+from .versatile import VersatileConv2D
+
+__all__ = [
+    "DDF2D",
+    "METHODS",
+    "Conv2D",
+    "DDFSeparable2D",
+    "DDFUpsample2D",
+    "FilterNorm",
+    "GhostConv2D",
+    "HetConv2D",
+    "LearnedVersatileConv2D",
+    "OctConv2D",
+    "OctConvBNAct",
+    "ReLUGatedConv2D",
+    "SPConv2D",
+    "SampledBasicBlock",
+    "SampledBottleneck",
+    "UniformSampling",
+    "VersatileConv2D",
+    "auxiliary_losses",
+    "build_conv",
+    "density",
+    "density_report",
+    "downsample2",
+    "octave_add",
+    "octave_map",
+    "octave_merge",
+    "set_temperature",
+    "split_channels",
+    "upsample2",
+]

@@ -1,0 +1,91 @@
+"""The plain convolution of every model here, its initialisation, and argument checks that all layers share."""
+
+from __future__ import annotations
+
+import math
+
+from paddle import ParamAttr, Tensor, nn
+
+
+def pair(value: int | tuple[int, int] | list[int], name: str, minimum: int = 1) -> tuple[int, int]:
+    """Return ``value`` as (height, width); ValueError if it is not one or two integers of at least ``minimum``."""
+    values = (value, value) if isinstance(value, int) else tuple(value)
+    if len(values) != 2 or not all(isinstance(v, int) and v >= minimum for v in values):
+        raise ValueError(f"{name} must be one or two integers >= {minimum}, got {value!r}")
+    return values
+
+
+def check_channels(in_channels: int, out_channels: int, groups: int = 1) -> None:
+    """Raise ValueError unless both channel counts are positive and ``groups`` divides them."""
+    for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    if in_channels % groups or out_channels % groups:
+        raise ValueError(
+            f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}; "
+            "choose another group count or width"
+        )
+
+
+def check_input(x: Tensor, channels: int, layer: str) -> None:
+    """Raise ValueError unless ``x`` is a [N, channels, H, W] tensor of a floating type."""
+    if not isinstance(x, Tensor) and not hasattr(x, "ndim"):
+        raise ValueError(f"{layer} expects a Tensor [N, {channels}, H, W], got {type(x).__name__}")
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(f"{layer} expects input [N, {channels}, H, W], got {list(x.shape)}")
+    if "float" not in str(x.dtype):
+        raise ValueError(f"{layer} expects a floating-point input, got {x.dtype}; divide images by 255 first")
+
+
+def kaiming_fan_out(shape: list[int]) -> ParamAttr:
+    """Kaiming normal (fan out, ReLU) for a weight [out, in / groups, kh, kw], as the papers' code initialises."""
+    return ParamAttr(initializer=nn.initializer.Normal(0.0, math.sqrt(2.0 / (shape[0] * shape[2] * shape[3]))))
+
+
+def fan_in_uniform(fan_in: int) -> ParamAttr:
+    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): the bias initialisation that the authors' framework applies by default."""
+    bound = 1.0 / math.sqrt(fan_in)
+    return ParamAttr(initializer=nn.initializer.Uniform(-bound, bound))
+
+
+class Conv2D(nn.Conv2D):
+    """Convolution [N, in, H, W] -> [N, out, OH, OW] with Kaiming fan-out weights and, by default, no bias.
+
+    Args:
+        bias_attr: False for no bias, None or True for one drawn from U(+-1/sqrt(fan_in)), or a ParamAttr.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias_attr: bool | ParamAttr | None = False,
+    ) -> None:
+        check_channels(in_channels, out_channels, groups)
+        kernel = pair(kernel_size, "kernel_size")
+        pair(stride, "stride")
+        pair(padding, "padding", minimum=0)
+        pair(dilation, "dilation")
+        if bias_attr is None or bias_attr is True:
+            bias_attr = fan_in_uniform(in_channels // groups * kernel[0] * kernel[1])
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            weight_attr=kaiming_fan_out([out_channels, in_channels // groups, *kernel]),
+            bias_attr=bias_attr,
+        )
+        self._channels = in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_input(x, self._channels, "Conv2D")
+        return super().forward(x)

@@ -1,0 +1,73 @@
+"""GhostConv2D: half of the features by convolution, the others from those by cheap depthwise filters."""
+
+from __future__ import annotations
+
+import math
+
+import paddle
+from paddle import ParamAttr, Tensor, nn
+
+from .conv import Conv2D, check_channels
+
+
+class GhostConv2D(nn.Layer):
+    """Ghost module (GhostNet, arXiv 1911.11907, Sec. 3.1), in place of a convolution.
+
+    ceil(out_channels / ratio) intrinsic maps come from a convolution; each gives ratio - 1 ghosts by a depthwise
+    filter, and both are concatenated and cropped to out_channels. As in the authors' module each half has its own
+    BatchNorm and ReLU.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias_attr: of the convolution;
+            groups must divide the number of intrinsic maps too.
+        ratio: maps for each intrinsic one (s in the paper), at least 2.
+        dw_size: side of the depthwise filters (d in the paper), odd.
+        relu: False leaves the two ReLUs out, as the authors do in front of a residual sum.
+
+    Shapes:
+        [N, in_channels, H, W] -> [N, out_channels, OH, OW] as nn.Conv2D.
+
+    Raises:
+        ValueError: ratio below 2, an even dw_size, or channels that cannot be grouped.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int] = 3,
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias_attr: bool | ParamAttr | None = False,
+        ratio: int = 2,
+        dw_size: int = 3,
+        relu: bool = True,
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels, out_channels, groups)
+        if not isinstance(ratio, int) or ratio < 2:
+            raise ValueError(f"GhostConv2D: ratio must be an integer >= 2 (1 is the plain convolution), got {ratio!r}")
+        if not isinstance(dw_size, int) or dw_size < 1 or dw_size % 2 == 0:
+            raise ValueError(f"GhostConv2D: dw_size must be an odd positive integer, got {dw_size!r}")
+        intrinsic = math.ceil(out_channels / ratio)
+        if intrinsic % groups:
+            raise ValueError(
+                f"GhostConv2D: groups={groups} must divide its {intrinsic} intrinsic maps (out_channels={out_channels}, "
+                f"ratio={ratio}); choose another group count or width"
+            )
+        self.out_channels = out_channels
+        conv = Conv2D(in_channels, intrinsic, kernel_size, stride, padding, dilation, groups, bias_attr)
+        self.primary_conv = _with_norm(conv, intrinsic, relu)
+        ghosts = intrinsic * (ratio - 1)
+        cheap = Conv2D(intrinsic, ghosts, dw_size, padding=dw_size // 2, groups=intrinsic)
+        self.cheap_operation = _with_norm(cheap, ghosts, relu)
+
+    def forward(self, x: Tensor) -> Tensor:
+        intrinsic = self.primary_conv(x)
+        return paddle.concat([intrinsic, self.cheap_operation(intrinsic)], axis=1)[:, : self.out_channels]
+
+
+def _with_norm(conv: Conv2D, channels: int, relu: bool) -> nn.Sequential:
+    return nn.Sequential(conv, nn.BatchNorm2D(channels), *([nn.ReLU()] if relu else []))

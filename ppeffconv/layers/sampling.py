@@ -1,0 +1,266 @@
+"""Residual blocks with stochastic sampling and interpolation (arXiv 2003.08866)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import paddle.nn.functional as F
+from paddle import ParamAttr, Tensor, nn
+
+from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
+from .conv import Conv2D
+from .density import LastForward, density, density_report, share
+from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
+
+__all__ = [
+    "GumbelSampler",
+    "SampledBasicBlock",
+    "SampledBottleneck",
+    "density",
+    "density_report",
+    "set_eval_mode",
+    "set_temperature",
+    "temperature_at",
+]
+
+KERNELS = ("gaussian", "learned", "average")
+
+
+class SampledBlock(nn.Layer):
+    """What both blocks share: two masks predicted from the block's input, and filling in what they leave out.
+
+    Args:
+        in_channels: width of the block's input.
+        mask_strides: strides of the two mask branches, so that each mask has its convolution's output size.
+        loss_weights: weights of the two mean probabilities in the sparse loss.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        mask_strides: tuple[int, int],
+        loss_weights: tuple[float, float],
+        window: int,
+        grid_stride: int,
+        kernel: str,
+        interpolate: bool,
+        sampling: str,
+        eval_mode: str,
+        backend: str,
+    ) -> None:
+        super().__init__()
+        if kernel not in KERNELS:
+            raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
+        if not isinstance(window, int) or window < 1 or window % 2 == 0:
+            raise ValueError(f"window must be an odd positive integer, got {window!r}")
+        self.window = window
+        self.kernel = kernel
+        self.interpolate = interpolate
+        self.backend = backend
+        self._loss_weights = loss_weights
+        self._last = LastForward()
+        for name, stride in zip(("conv1", "conv2"), mask_strides, strict=True):
+            self.add_sublayer(f"{name}_mask", _mask_branch(in_channels, stride))
+            self.add_sublayer(
+                f"{name}_gumbel", GumbelSampler(sampling=sampling, eval_mode=eval_mode, grid_stride=grid_stride)
+            )
+            self._add_kernel(name)
+
+    def _add_kernel(self, name: str) -> None:
+        if not self.interpolate or self.kernel == "average":
+            return
+        if self.kernel == "gaussian":
+            start = nn.initializer.Constant(3.0)
+            self.add_parameter(f"{name}_sigma", self.create_parameter([1], default_initializer=start))
+        else:
+            start = nn.initializer.Constant(1 / self.window**2)
+            shape = [self.window, self.window]
+            self.add_parameter(f"{name}_kernel", self.create_parameter(shape, default_initializer=start))
+
+    def _sample(self, x: Tensor, noise: Sequence[Tensor] | None) -> tuple[Tensor, Tensor]:
+        """Masks of conv1 and conv2, both predicted from the block's input."""
+        if noise is not None and len(noise) != 4:
+            raise ValueError(f"noise must be four tensors (two for each mask, for p and 1 - p), got {len(noise)}")
+        p1, p2 = F.sigmoid(self.conv1_mask(x)), F.sigmoid(self.conv2_mask(x))
+        mask1 = self.conv1_gumbel(p1, noise and noise[:2])
+        mask2 = self.conv2_gumbel(p2, noise and noise[2:])
+        w1, w2 = self._loss_weights
+        self._last.record(
+            sparse=w1 * p1.astype("float32").mean() + w2 * p2.astype("float32").mean(),
+            densities=[share(mask1 >= 0.5), share(mask2 >= 0.5)],
+            positions=[mask1.shape[2] * mask1.shape[3], mask2.shape[2] * mask2.shape[3]],
+        )
+        return mask1, mask2
+
+    def _fill(self, features: Tensor, mask: Tensor, name: str) -> Tensor:
+        """Keep the sampled positions and interpolate the others (or leave them at 0)."""
+        mask = mask.astype(features.dtype)
+        if not self.interpolate:
+            return features * mask.expand_as(features)
+        if self.kernel == "gaussian":
+            return sample_interpolate(features, mask, getattr(self, f"{name}_sigma"), self.window, self.backend)
+        return kernel_interpolate(features, mask, getattr(self, f"{name}_kernel", None), self.window)
+
+    def auxiliary_losses(self) -> dict[str, Tensor]:
+        """{"sparse": weighted mean of the keep probabilities of the last forward}, {} before the first one."""
+        return {"sparse": self._last["sparse"]} if self._last else {}
+
+    def densities(self) -> list[Tensor]:
+        """Share of sampled positions of conv1's and conv2's mask in the last forward; empty before the first one."""
+        return self._last.get("densities", [])
+
+    def extra_macs(self, inputs: Tensor, outputs: Tensor) -> int:
+        """Multiply-adds of interpolating densely, as the forward does: one per tap of the window and element."""
+        if not self.interpolate:
+            return 0
+        elements = (c * n for c, n in zip(self._filled_widths, self._last["positions"], strict=True))
+        return inputs.shape[0] * self.window**2 * sum(elements)
+
+    def expected_macs(self, densities: Sequence[float] | None) -> int:
+        """Multiply-adds per image at the last forward's size if only a share of the positions were computed.
+
+        The authors' accounting: convolutions at their density d; mask branches and shortcut dense; interpolation of a
+        share 1 - d from a share d. None gives the layer without masks.
+        """
+        positions = self._last["positions"]
+        dense = [n * sum(map(_macs, convs)) for n, convs in zip(positions, self._masked_convs(), strict=True)]
+        macs = positions[1] * (0 if self.downsample is None else _macs(self.downsample))
+        if densities is None:
+            return macs + sum(dense)
+        macs += positions[0] * _macs(self.conv1_mask) + positions[1] * _macs(self.conv2_mask)
+        macs += sum(d * m for d, m in zip(densities, dense, strict=True))
+        if self.interpolate:
+            filled = zip(self._counted_widths, positions, densities, strict=True)
+            macs += self.window**2 * sum(c * n * d * (1 - d) for c, n, d in filled)
+        return round(macs)
+
+    def _masked_convs(self) -> tuple[tuple[nn.Layer, ...], tuple[nn.Layer, ...]]:
+        """The convolutions that each mask covers."""
+        raise NotImplementedError
+
+
+class SampledBottleneck(SampledBlock):
+    """Bottleneck (1x1, 3x3, 1x1; expansion 4) computed at sampled positions; conv2 and conv3 share a mask.
+
+    ``a = interp(relu(bn1(conv1 x)), M1)``, ``b = interp(relu(bn2(conv2 a)), M2)``, ``y = relu(bn3(conv3 b) + shortcut)``,
+    with M1 and M2 sampled from 3x3 convolutions of x. The forward is dense: it computes everything, then masks.
+
+    Args:
+        in_channels: width of the input; channels: width inside, the output has 4 * channels.
+        stride: of conv2 and the shortcut.
+        downsample: the shortcut; by default the identity, or a 1x1 convolution with BatchNorm where the shape changes.
+        dilation: of conv2.
+        window: side of the interpolation window; grid_stride: distance of the always sampled pixels, 0 for none.
+        kernel: "gaussian" (learnable width), "learned" (|w|, one per mask) or "average"; interpolate=False leaves
+            unsampled positions at 0.
+        sampling, eval_mode: see `GumbelSampler`.
+        backend: of `ppeffconv.ops.sample_interpolate`.
+
+    Shapes:
+        x: [N, in_channels, H, W] -> [N, 4 * channels, ceil(H / stride), ceil(W / stride)].
+        noise: None or four uniform draws, (u1, u0) for M1 [N, 1, H, W] and (u1, u0) for M2 at the output's size.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        downsample: nn.Layer | None = None,
+        window: int = 7,
+        grid_stride: int = 11,
+        dilation: int = 1,
+        kernel: str = "gaussian",
+        interpolate: bool = True,
+        sampling: str = "gumbel",
+        eval_mode: str = "reference",
+        backend: str = "auto",
+    ) -> None:
+        options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
+        super().__init__(in_channels, (1, stride), (0.25, 0.75), *options)
+        out_channels = channels * self.expansion
+        self.conv1 = Conv2D(in_channels, channels, 1)
+        self.bn1 = nn.BatchNorm2D(channels)
+        self.conv2 = Conv2D(channels, channels, 3, stride, padding=dilation, dilation=dilation)
+        self.bn2 = nn.BatchNorm2D(channels)
+        self.conv3 = Conv2D(channels, out_channels, 1)
+        self.bn3 = nn.BatchNorm2D(out_channels)
+        self.downsample = downsample or _shortcut(in_channels, out_channels, stride)
+        self._filled_widths = (channels, channels)
+        self._counted_widths = (channels, out_channels)  # the paper interpolates behind conv3, its code in front
+
+    def _masked_convs(self) -> tuple[tuple[nn.Layer, ...], tuple[nn.Layer, ...]]:
+        return (self.conv1,), (self.conv2, self.conv3)
+
+    def forward(self, x: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        mask1, mask2 = self._sample(x, noise)
+        a = self._fill(F.relu(self.bn1(self.conv1(x))), mask1, "conv1")
+        b = self._fill(F.relu(self.bn2(self.conv2(a))), mask2, "conv2")
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return F.relu(self.bn3(self.conv3(b)) + shortcut)
+
+
+class SampledBasicBlock(SampledBlock):
+    """BasicBlock (3x3, 3x3; expansion 1) computed at sampled positions; a variant of ours, the paper's is unpublished.
+
+    ``a = interp(relu(bn1(conv1 x)), M1)``, ``y = relu(interp(bn2(conv2 a), M2) + shortcut)``, both masks from x at the
+    output's size. The two convolutions cost the same, so the sparse loss weighs their masks equally.
+
+    Arguments and shapes as for `SampledBottleneck`, with ``channels`` the output's width.
+    """
+
+    expansion = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        downsample: nn.Layer | None = None,
+        window: int = 7,
+        grid_stride: int = 11,
+        dilation: int = 1,
+        kernel: str = "gaussian",
+        interpolate: bool = True,
+        sampling: str = "gumbel",
+        eval_mode: str = "reference",
+        backend: str = "auto",
+    ) -> None:
+        options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
+        super().__init__(in_channels, (stride, stride), (0.5, 0.5), *options)
+        self.conv1 = Conv2D(in_channels, channels, 3, stride, padding=dilation, dilation=dilation)
+        self.bn1 = nn.BatchNorm2D(channels)
+        self.conv2 = Conv2D(channels, channels, 3, padding=dilation, dilation=dilation)
+        self.bn2 = nn.BatchNorm2D(channels)
+        self.downsample = downsample or _shortcut(in_channels, channels, stride)
+        self._filled_widths = self._counted_widths = (channels, channels)
+
+    def _masked_convs(self) -> tuple[tuple[nn.Layer, ...], tuple[nn.Layer, ...]]:
+        return (self.conv1,), (self.conv2,)
+
+    def forward(self, x: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        mask1, mask2 = self._sample(x, noise)
+        a = self._fill(F.relu(self.bn1(self.conv1(x))), mask1, "conv1")
+        b = self._fill(self.bn2(self.conv2(a)), mask2, "conv2")
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return F.relu(b + shortcut)
+
+
+def _mask_branch(in_channels: int, stride: int) -> nn.Conv2D:
+    """3x3 convolution to one logit; starts at weight 0 and bias 3, so that every position is kept with p = 0.9526."""
+    constant = nn.initializer.Constant
+    weight, bias = ParamAttr(initializer=constant(0.0)), ParamAttr(initializer=constant(3.0))
+    return nn.Conv2D(in_channels, 1, 3, stride, padding=1, weight_attr=weight, bias_attr=bias)
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Layer | None:
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(Conv2D(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels))
+
+
+def _macs(layer: nn.Layer) -> int:
+    """Multiply-adds per output position of the convolutions inside ``layer``."""
+    return sum(conv.weight.size for conv in layer.sublayers(include_self=True) if isinstance(conv, nn.Conv2D))

@@ -1,0 +1,123 @@
+"""VersatileConv2D: several nested filters cut out of each stored one (arXiv 2109.09310, NeurIPS 2018)."""
+
+from __future__ import annotations
+
+import math
+
+import paddle
+import paddle.nn.functional as F
+from paddle import ParamAttr, Tensor, nn
+
+from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
+
+CHANNEL_MODES = ("paper", "reference")
+
+
+class VersatileConv2D(nn.Layer):
+    """Spatially nested and channel-shifted filters that share one stored kernel.
+
+    Each stored filter [in_channels / groups, kh, kw] yields s = ceil(min(kh, kw) / 2) centre crops and, with
+    ``delta > 0``, n = delta / g + 1 windows over its channels: s * n output channels per stored filter. Output channel
+    ``((i * n) + j) * F + f`` is filter f, crop i, window j, with F = ceil(out_channels / (s * n)) stored filters; a
+    surplus is cut from the last group. A 1x1 kernel with delta 0 is a plain convolution.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride, padding, dilation: as in nn.Conv2D, any values.
+        groups: must divide F; not together with ``delta``.
+        bias_attr: None or True for one bias per output channel, False for none.
+        delta: channels that each filter leaves out; 0 shares in space only (v1), 1 is the paper's v2.
+        g: stride of the channel window; must divide delta.
+        channel_mode: "paper" slides the window over filter and input alike; "reference" applies the filter's first
+            in_channels - delta channels to every shifted input, as the authors' code does.
+
+    Shapes:
+        [N, in_channels, H, W] -> [N, out_channels, OH, OW] as of nn.Conv2D.
+
+    Raises:
+        ValueError: arguments out of range, channels that cannot be grouped, or an input of another width.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias_attr: bool | ParamAttr | None = None,
+        delta: int = 0,
+        g: int = 1,
+        channel_mode: str = "paper",
+    ) -> None:
+        super().__init__()
+        check_channels(in_channels, out_channels, groups)
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = pair(kernel_size, "kernel_size")
+        self.stride, self.dilation = pair(stride, "stride"), pair(dilation, "dilation")
+        self.padding = pair(padding, "padding", minimum=0)
+        self._check_channel_window(delta, g, channel_mode)
+        self.delta, self.g, self.channel_mode = delta, g, channel_mode
+
+        self.spatial_filters = math.ceil(min(self.kernel_size) / 2)
+        self.channel_filters = delta // g + 1
+        primaries = math.ceil(out_channels / (self.spatial_filters * self.channel_filters))
+        if primaries % groups:
+            raise ValueError(
+                f"VersatileConv2D: out_channels={out_channels} needs {primaries} stored filters, which groups={groups} "
+                "does not divide (a depthwise convolution has nothing to share); use fewer groups"
+            )
+        shape = [primaries, in_channels // groups, *self.kernel_size]
+        self.weight = self.create_parameter(shape, attr=kaiming_fan_out(shape))
+        if bias_attr is None or bias_attr is True:
+            bias_attr = fan_in_uniform(math.prod(shape[1:]))
+        self.bias = None if bias_attr is False else self.create_parameter([out_channels], attr=bias_attr, is_bias=True)
+
+    def _check_channel_window(self, delta: int, g: int, channel_mode: str) -> None:
+        if channel_mode not in CHANNEL_MODES:
+            raise ValueError(f"VersatileConv2D: channel_mode must be 'paper' or 'reference', got {channel_mode!r}")
+        if not isinstance(delta, int) or not 0 <= delta < self.in_channels:
+            raise ValueError(f"VersatileConv2D: delta must lie in [0, in_channels={self.in_channels}), got {delta!r}")
+        if not isinstance(g, int) or g < 1 or delta % g:
+            raise ValueError(f"VersatileConv2D: g must be a positive divisor of delta={delta}, got {g!r}")
+        if delta and self.groups > 1:
+            raise ValueError(
+                f"VersatileConv2D: channel sharing (delta={delta}) is not defined for groups={self.groups}; "
+                "use delta=0 or groups=1"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_input(x, self.in_channels, "VersatileConv2D")
+        kept = self.in_channels - self.delta
+        outputs = []
+        for crop in range(self.spatial_filters):
+            kernel, padding, inner = self._centre(crop, x)
+            for start in range(0, self.delta + 1, self.g):
+                first = start if self.channel_mode == "paper" else 0
+                weight = kernel[:, first : first + kept] if self.delta else kernel
+                window = inner[:, start : start + kept] if self.delta else inner
+                outputs.append(F.conv2d(window, weight, None, self.stride, padding, self.dilation, self.groups))
+        y = paddle.concat(outputs, axis=1) if len(outputs) > 1 else outputs[0]
+        if y.shape[1] != self.out_channels:
+            y = y[:, : self.out_channels]
+        return y if self.bias is None else y + self.bias.reshape([1, -1, 1, 1])
+
+    def _centre(self, crop: int, x: Tensor) -> tuple[Tensor, list[int], Tensor]:
+        """The kernel without its ``crop`` outer rings, and the padding or input crop that keeps its centre in place."""
+        if crop == 0:
+            return self.weight, list(self.padding), x
+        kh, kw = self.kernel_size
+        kernel = self.weight[:, :, crop : kh - crop, crop : kw - crop]
+        margins = [pad - crop * step for pad, step in zip(self.padding, self.dilation, strict=True)]
+        top, left = (max(-margin, 0) for margin in margins)
+        if top or left:
+            x = x[:, :, top : -top or None, left : -left or None]
+        return kernel, [max(margin, 0) for margin in margins], x
+
+    def extra_macs(self, inputs: Tensor, outputs: Tensor) -> int:
+        """Multiply-adds of the nested convolutions as computed here (each crop on its own)."""
+        kh, kw = self.kernel_size
+        taps = sum((kh - 2 * i) * (kw - 2 * i) for i in range(self.spatial_filters))
+        per_pixel = self.weight.shape[0] * self.channel_filters * taps * (self.in_channels - self.delta) // self.groups
+        return outputs.shape[0] * outputs.shape[2] * outputs.shape[3] * per_pixel

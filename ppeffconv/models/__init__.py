@@ -1,0 +1,21 @@
+"""Networks: `create_model`, `list_models`, `profile`, and the classes behind them."""
+
+from .factory import create_model, list_models
+from .octave_resnet import OctaveResNet
+from .pictures import pictures
+from .profile import LayerProfile, Profile, profile
+from .resnet import ResNet
+from .vgg import VGG16, OctaveVGG16
+
+__all__ = [
+    "VGG16",
+    "LayerProfile",
+    "OctaveResNet",
+    "OctaveVGG16",
+    "Profile",
+    "ResNet",
+    "create_model",
+    "list_models",
+    "pictures",
+    "profile",
+]

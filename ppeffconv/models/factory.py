@@ -1,0 +1,104 @@
+"""`create_model` and `list_models`: every network by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from paddle import nn
+
+from ..layers import METHODS
+from ..registry import Registry, check_names
+from ..weights import load_weights
+from .octave_resnet import OctaveResNet
+from .resnet import ResNet
+from .vgg import VGG16, OctaveVGG16
+
+MODELS = Registry("model")
+METHOD_PREFIXES = ("plain", "sp", "versatile", "learned_versatile", "ddf", "sampled", "gated", "ghost", "het")
+# depth: (blocks per stage, bottleneck)
+IMAGENET_RESNETS = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+    152: ((3, 8, 36, 3), True),
+}
+OCTAVE_RESNETS = IMAGENET_RESNETS | {26: ((2, 2, 2, 2), True), 200: ((3, 24, 36, 3), True)}
+CIFAR_RESNETS = {20: ((3, 3, 3), False), 56: ((9, 9, 9), False)}
+RESNET_ARGUMENTS = (
+    "num_classes",
+    "in_channels",
+    "output_stride",
+    "features_only",
+    "out_indices",
+    "zero_init_residual",
+    "input_scale",
+)
+VGG_ARGUMENTS = ("num_classes", "in_channels", "head")
+
+
+def _build(network: Callable[..., nn.Layer], shared: tuple[str, ...], own: list[str], name: str, **kwargs) -> nn.Layer:
+    check_names(kwargs, [*shared, *own], f"model '{name}'")
+    method_kwargs = {key: kwargs.pop(key) for key in own if key in kwargs}
+    return network(method_kwargs=method_kwargs, **kwargs)
+
+
+def _register_all() -> None:
+    for method in METHOD_PREFIXES:
+        prefix, own = ("", []) if method == "plain" else (f"{method}_", METHODS.get(method).own_arguments())
+        _register_resnets(prefix, partial(ResNet, method=method), IMAGENET_RESNETS, own)
+        if method != "sampled":  # sampling works on residual blocks, which VGG does not have
+            vgg = partial(VGG16, method)
+            MODELS.register(f"{prefix}vgg16")(partial(_build, vgg, VGG_ARGUMENTS, own, f"{prefix}vgg16"))
+    _register_resnets("oct_", OctaveResNet, OCTAVE_RESNETS, ["alpha"])
+    MODELS.register("oct_vgg16")(partial(_build, OctaveVGG16, VGG_ARGUMENTS, ["alpha"], "oct_vgg16"))
+
+
+def _register_resnets(prefix: str, network: Callable[..., nn.Layer], imagenet: dict, own: list[str]) -> None:
+    variants = [(depth, blocks, {}) for depth, blocks in imagenet.items()]
+    variants += [(depth, blocks, {"stem": "cifar", "width": 16}) for depth, blocks in CIFAR_RESNETS.items()]
+    for depth, (blocks, bottleneck), fixed in variants:
+        name = f"{prefix}resnet{depth}"
+        build = partial(network, blocks, bottleneck, **fixed)
+        MODELS.register(name)(partial(_build, build, RESNET_ARGUMENTS, own, name))
+
+
+_register_all()
+
+
+def create_model(name: str, pretrained: bool | str | Path = False, num_classes: int = 1000, **kwargs: Any) -> nn.Layer:
+    """Build a network by name: Tensor [N, in_channels, H, W] -> logits [N, num_classes].
+
+    Args:
+        name: see `list_models`.
+        pretrained: False for random weights, or the path of a ``.pdparams`` file.
+        num_classes: width of the classifier.
+        kwargs: in_channels=3; for ResNets output_stride=32, features_only=False, out_indices, zero_init_residual,
+            input_scale; for VGG head="imagenet"|"cifar"; and the method's own arguments (alpha, ratio, delta, mode,
+            se_ratio, window, ...).
+
+    Raises:
+        ValueError: unknown name or argument (with the nearest known one), or weights that do not fit.
+        FileNotFoundError: no such weight file, or ``pretrained=True`` where no published weights are known.
+    """
+    net = MODELS.get(name)(num_classes=num_classes, **kwargs)
+    if pretrained is True:
+        raise FileNotFoundError(
+            f"no pretrained weights are known for '{name}' (list_models(pretrained=True) names those that have some); "
+            "use pretrained=False for random weights, or pretrained='path/to/weights.pdparams'"
+        )
+    if pretrained:
+        load_weights(net, pretrained)
+    return net
+
+
+def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
+    """Names of the networks that match a shell wildcard ("sp_*"), in natural order.
+
+    Args:
+        pretrained: only those with published weights that `create_model` can fetch.
+    """
+    return [] if pretrained else MODELS.list(pattern)

@@ -1,0 +1,9 @@
+"""Functional API: argument checks and backend choice around the reference forms and, where loaded, the kernels."""
+
+from .backend import BACKENDS, choose_backend, status
+from .ddf import MODES as DDF_MODES
+from .ddf import ddf
+from .reference import filter_norm
+from .sample_interpolate import sample_interpolate
+
+__all__ = ["BACKENDS", "DDF_MODES", "choose_backend", "ddf", "filter_norm", "sample_interpolate", "status"]

@@ -1,0 +1,78 @@
+"""`ddf`: decoupled dynamic filtering."""
+
+from __future__ import annotations
+
+from paddle import Tensor
+
+from . import reference
+from .backend import choose_backend
+
+MODES = ("mul", "add")
+
+
+def ddf(
+    x: Tensor,
+    channel_filter: Tensor,
+    spatial_filter: Tensor,
+    kernel_size: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    mode: str = "mul",
+    backend: str = "auto",
+) -> Tensor:
+    """Filter each channel with a kernel that is decoupled into a per-channel and a per-pixel part.
+
+    ``y[b,c,p] = sum_t w_t * x[b, c, stride * p + dilation * offset_t]`` with zero padding, where ``w_t`` is
+    ``channel_filter[b,c,t] * spatial_filter[b,t,p]`` for "mul" and their sum for "add" ("Decoupled Dynamic
+    Filter Networks", CVPR 2021; like the authors' code a correlation, without the flip of the printed formula).
+
+    Args:
+        x: [B, C, H, W].
+        channel_filter: [B, C, k, k] or [B, C, k*k], taps row by row.
+        spatial_filter: [B, k*k, OH, OW] at output resolution, OH = (H - 1) // stride + 1 and OW likewise.
+        kernel_size: k, odd.
+        mode: "mul" or "add".
+        backend: "auto", "cpu", "cuda" or "reference".
+
+    Returns:
+        [B, C, OH, OW], differentiable in all three tensors.
+
+    Raises:
+        ValueError: a shape or an argument does not fit.
+        RuntimeError: the backend asked for is not available.
+    """
+    _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode)
+    choose_backend("ddf", backend)
+    taps = channel_filter.flatten(2)
+    return reference.ddf(x, taps, spatial_filter, kernel_size, stride, dilation, mode)
+
+
+def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode) -> None:
+    if mode not in MODES:
+        raise ValueError(f"ddf: mode must be 'mul' or 'add', got {mode!r}")
+    for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"ddf: {name} must be a positive integer, got {value!r}")
+    if kernel_size % 2 == 0:
+        raise ValueError(f"ddf: kernel_size must be odd, got {kernel_size}")
+    if x.ndim != 4:
+        raise ValueError(f"ddf: x must be [B, C, H, W], got shape {list(x.shape)}")
+    if not x.dtype == channel_filter.dtype == spatial_filter.dtype:
+        raise ValueError(
+            f"ddf: dtypes must agree, got x {x.dtype}, channel_filter {channel_filter.dtype}, "
+            f"spatial_filter {spatial_filter.dtype}"
+        )
+    batch, channels, height, width = x.shape
+    taps = kernel_size * kernel_size
+    square = [batch, channels, kernel_size, kernel_size]
+    if not (_fits(channel_filter, square) or _fits(channel_filter, [batch, channels, taps])):
+        raise ValueError(f"ddf: channel_filter must be {square} for x {x.shape}, got {list(channel_filter.shape)}")
+    out = [batch, taps, *(size if size < 0 else (size - 1) // stride + 1 for size in (height, width))]
+    if not _fits(spatial_filter, out):
+        raise ValueError(f"ddf: spatial_filter must be {out} for x {x.shape}, got {list(spatial_filter.shape)}")
+
+
+def _fits(tensor: Tensor, expected: list[int]) -> bool:
+    """Whether the shape is the expected one; -1 is a size not known while tracing and fits anything."""
+    shape = list(tensor.shape)
+    return len(shape) == len(expected) and all(a == b or a < 0 or b < 0 for a, b in zip(shape, expected, strict=True))

@@ -1,0 +1,72 @@
+"""`sample_interpolate`: keep the sampled positions of a feature map and interpolate the others from them."""
+
+from __future__ import annotations
+
+from paddle import Tensor
+from paddle.jit import not_to_static
+
+from . import reference_sampling
+from .backend import choose_backend
+
+
+def sample_interpolate(
+    features: Tensor, mask: Tensor, sigma: Tensor, window: int = 7, backend: str = "auto"
+) -> Tensor:
+    """Reconstruct a feature map from its sampled positions with a Gaussian of learnable width.
+
+    ``y = M F + (1 - M) R``, ``R[p] = sum_q K(p - q) M[q] F[q] / (sum_q K(p - q) M[q] + 1e-5)`` over the window around
+    p with zeros outside, ``K(dy, dx) = sigma^2 / (2 pi) * exp(-sigma^2 (dy^2 + dx^2) / 2)``: the RBF kernel of
+    "Spatially Adaptive Inference with Stochastic Feature Sampling and Interpolation" (ECCV 2020) as in the authors'
+    code, where sigma acts as an inverse width. A position with no sample in its window becomes 0.
+
+    Args:
+        features: F, [N, C, H, W].
+        mask: M in [0, 1], [N, 1, H, W], of the same dtype.
+        sigma: one element, shape [1] or [], in 1 / pixels.
+        window: side of the neighbourhood in pixels, odd.
+        backend: "auto", "cpu", "cuda" or "reference".
+
+    Returns:
+        [N, C, H, W], differentiable in features, mask and sigma.
+
+    Raises:
+        ValueError: a shape, dtype or argument does not fit.
+        RuntimeError: the backend asked for is not available.
+    """
+    _check(features, mask, window)
+    if list(sigma.shape) not in ([1], []):
+        raise ValueError(f"sample_interpolate: sigma must hold one element, got shape {list(sigma.shape)}")
+    choose_backend("sample_interpolate", backend)
+    return reference_sampling.gaussian_interpolate(features, mask, sigma, window)
+
+
+def kernel_interpolate(features: Tensor, mask: Tensor, kernel: Tensor | None, window: int = 7) -> Tensor:
+    """`sample_interpolate` with the article's other weights: ``|kernel|``, or without a kernel the plain average.
+
+    Args:
+        kernel: [window, window], or None.
+    """
+    _check(features, mask, window)
+    if kernel is None:
+        return reference_sampling.average_interpolate(features, mask, window)
+    if list(kernel.shape) != [window, window]:
+        raise ValueError(f"kernel_interpolate: kernel must be {[window, window]}, got {list(kernel.shape)}")
+    return reference_sampling.kernel_interpolate(features, mask, kernel)
+
+
+@not_to_static
+def _check(features: Tensor, mask: Tensor, window: int) -> None:
+    if not isinstance(window, int) or window < 1 or window % 2 == 0:
+        raise ValueError(f"sample_interpolate: window must be an odd positive integer, got {window!r}")
+    if features.ndim != 4:
+        raise ValueError(f"sample_interpolate: features must be [N, C, H, W], got shape {list(features.shape)}")
+    if features.dtype != mask.dtype or "float" not in str(features.dtype):
+        raise ValueError(
+            "sample_interpolate: features and mask must share one floating dtype, "
+            f"got {features.dtype} and {mask.dtype}; cast the mask with mask.astype(features.dtype)"
+        )
+    batch, _, height, width = features.shape
+    expected, got = [batch, 1, height, width], list(mask.shape)
+    # -1 is a size that is not known while a graph is traced
+    if len(got) != 4 or any(a != b and a >= 0 and b >= 0 for a, b in zip(got, expected, strict=True)):
+        raise ValueError(f"sample_interpolate: mask must be {expected} for features {features.shape}, got {got}")
