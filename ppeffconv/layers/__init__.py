@@ -5,6 +5,7 @@ from .conv import Conv2D
 from .ddf import DDF2D, DDFSeparable2D, DDFUpsample2D, FilterNorm
 from .gating import ReLUGatedConv2D, UniformSampling
 from .ghost import GhostConv2D
+from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
 from .het import HetConv2D
 from .learned_versatile import LearnedVersatileConv2D
 from .octave import (
@@ -17,7 +18,7 @@ from .octave import (
     split_channels,
     upsample2,
 )
-from .sampling import SampledBasicBlock, SampledBottleneck, density, density_report, set_temperature
+from .sampling import SampledBasicBlock, SampledBottleneck, density, density_report
 from .slot import METHODS, build_conv
 from .spconv import SPConv2D
 from .versatile import VersatileConv2D
@@ -30,6 +31,7 @@ __all__ = [
     "DDFUpsample2D",
     "FilterNorm",
     "GhostConv2D",
+    "GumbelSampler",
     "HetConv2D",
     "LearnedVersatileConv2D",
     "OctConv2D",
@@ -48,7 +50,9 @@ __all__ = [
     "octave_add",
     "octave_map",
     "octave_merge",
+    "set_eval_mode",
     "set_temperature",
     "split_channels",
+    "temperature_at",
     "upsample2",
 ]

@@ -15,10 +15,8 @@ def auxiliary_losses(net: nn.Layer) -> dict[str, Tensor]:
     """
     terms: dict[str, list[Tensor]] = defaultdict(list)
     for layer in net.sublayers():
-        offered = getattr(layer, "auxiliary_losses", None)
-        # a network inside a network collects its own layers' losses: only the layers themselves are asked
-        if offered is None or hasattr(layer, "feature_channels"):
-            continue
-        for name, value in offered().items():
-            terms[name].append(value)
+        inside = any(hasattr(inner, "auxiliary_losses") for inner in layer.sublayers())
+        if hasattr(layer, "auxiliary_losses") and not inside:  # a network inside a network only collects
+            for name, value in layer.auxiliary_losses().items():
+                terms[name].append(value)
     return {name: sum(values[1:], values[0]) / len(values) for name, values in terms.items()}

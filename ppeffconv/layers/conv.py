@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
+
+from ..ops.primitives import add_bias
 
 
 def pair(value: int | tuple[int, int] | list[int], name: str, minimum: int = 1) -> tuple[int, int]:
@@ -88,4 +91,5 @@ class Conv2D(nn.Conv2D):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self._channels, "Conv2D")
-        return super().forward(x)
+        y = F.conv2d(x, self.weight, None, self._stride, self._padding, self._dilation, self._groups)
+        return add_bias(y, self.bias)

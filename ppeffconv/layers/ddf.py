@@ -9,6 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from .. import ops
+from ..ops.primitives import global_mean
 from .conv import Conv2D, check_channels, check_input
 
 RELU_GAIN = math.sqrt(2.0)
@@ -161,8 +162,8 @@ class DDFUpsample2D(nn.Layer):
     def forward(self, x: Tensor, guide: Tensor | None = None) -> Tensor:
         check_input(x, self.channels, "DDFUpsample2D")
         guide = self._check_guide(x, guide)
-        pooled = x.mean([2, 3], keepdim=True)  # what every channel branch pools, computed once
-        branches = zip(self.channel_branches, self.spatial_branches, strict=True)
+        pooled = global_mean(x)  # what every channel branch pools, computed once
+        branches = zip(self.channel_branches, self.spatial_branches)
         filtered = [_apply_filters(x, channel(pooled), spatial(guide), self) for channel, spatial in branches]
         height, width = x.shape[2:]
         stacked = paddle.stack(filtered, axis=2).reshape([0, self.channels * self.scale**2, height, width])
@@ -178,7 +179,7 @@ class DDFUpsample2D(nn.Layer):
         check_input(guide, self.guide_channels, "DDFUpsample2D (guide)")
         if guide.shape[2:] != x.shape[2:]:
             raise ValueError(
-                f"DDFUpsample2D: the guide must have the input's size {x.shape[2:]}, got {guide.shape[2:]}; resize it first"
+                f"DDFUpsample2D: the guide must have the input's size {x.shape[2:]}, got {guide.shape[2:]}; resize it"
             )
         return guide
 
@@ -198,7 +199,7 @@ class DDFSeparable2D(nn.Sequential):
 
 
 def _channel_branch(channels: int, kernel_size: int, se_ratio: float, gain: float) -> nn.Sequential:
-    """Pool, squeeze to max(1, int(sigma * C)), expand to the filters, normalise: [N, C, H, W] -> [N, C * k * k, 1, 1]."""
+    """Pool, squeeze to max(1, int(sigma * C)), expand, normalise: [N, C, H, W] -> filters [N, C * k * k, 1, 1]."""
     hidden = max(1, int(channels * se_ratio))
     return nn.Sequential(
         nn.AdaptiveAvgPool2D(1),

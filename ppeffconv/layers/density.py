@@ -68,6 +68,4 @@ def density_report(net: nn.Layer) -> list[DensityRow]:
 
 def _sampling_layers(net: nn.Layer) -> Iterator[tuple[str, nn.Layer]]:
     """Layers that offer ``densities() -> list[Tensor]`` and ``expected_macs(densities or None) -> int``."""
-    return (
-        (name, layer) for name, layer in net.named_sublayers(include_self=True) if hasattr(layer, "expected_macs")
-    )
+    return ((name, layer) for name, layer in net.named_sublayers(include_self=True) if hasattr(layer, "expected_macs"))

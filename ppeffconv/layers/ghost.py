@@ -54,8 +54,8 @@ class GhostConv2D(nn.Layer):
         intrinsic = math.ceil(out_channels / ratio)
         if intrinsic % groups:
             raise ValueError(
-                f"GhostConv2D: groups={groups} must divide its {intrinsic} intrinsic maps (out_channels={out_channels}, "
-                f"ratio={ratio}); choose another group count or width"
+                f"GhostConv2D: groups={groups} must divide the intrinsic maps, ceil(out_channels / ratio) = "
+                f"ceil({out_channels} / {ratio}) = {intrinsic}; choose another group count or width"
             )
         self.out_channels = out_channels
         conv = Conv2D(in_channels, intrinsic, kernel_size, stride, padding, dilation, groups, bias_attr)

@@ -9,6 +9,8 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.jit import not_to_static
 
+from ..ops.reference_sampling import at_least_float32
+
 EPS = 1e-8
 SAMPLING = ("gumbel", "deterministic")
 EVAL_MODES = ("reference", "hard", "deterministic")
@@ -61,7 +63,7 @@ class GumbelSampler(nn.Layer):
 
     Shapes:
         probabilities p: [N, 1, H, W] in [0, 1]; noise: two uniform draws u1, u0 of that shape (for p, then for 1 - p),
-        by default drawn from Paddle's global generator. Returns the mask M, [N, 1, H, W].
+        by default drawn from Paddle's global generator. Returns the mask M, [N, 1, H, W], in float32 or wider.
 
     Raises:
         ValueError: an unknown mode, a temperature that is not positive, or noise of another shape.
@@ -89,31 +91,29 @@ class GumbelSampler(nn.Layer):
         self.register_buffer("cur_T", paddle.full([1], temperature, dtype="float32"))
 
     def forward(self, probabilities: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
+        p = at_least_float32(probabilities)  # 1e-8 vanishes in half precision, and log(0) would follow
         if not self.training and self.eval_mode == "deterministic":
-            return self._with_grid((probabilities >= 0.5).astype(probabilities.dtype))
+            return self._with_grid((p >= 0.5).astype(p.dtype))
         temperature = self.cur_T if self.training else self.eval_temperature
-        mask = self._with_grid(self._soft_mask(probabilities, temperature, noise))
+        mask = self._with_grid(self._soft_mask(p, temperature, noise))
         if self.training:
             return mask
         kept = (mask >= 0.5).astype(mask.dtype)
         return kept if self.eval_mode == "hard" else mask * kept
 
     def _soft_mask(self, p: Tensor, temperature: Tensor | float, noise: Sequence[Tensor] | None) -> Tensor:
-        dtype = p.dtype
-        if dtype in (paddle.float16, paddle.bfloat16):
-            p = p.astype("float32")  # 1e-8 vanishes in half precision, and log(0) would follow
         logit = paddle.log(p + EPS) - paddle.log(1 - p + EPS)
         if self.sampling == "gumbel":
             u1, u0 = (_uniform(p), _uniform(p)) if noise is None else _check_noise(noise, p)
             logit = logit + (_gumbel(u1) - _gumbel(u0))
-        return F.sigmoid(logit / (temperature + EPS)).astype(dtype)
+        return F.sigmoid(logit / (temperature + EPS))
 
     def _with_grid(self, mask: Tensor) -> Tensor:
         if self.grid_stride == 0:
             return mask
         rows, columns = (paddle.arange(size) % self.grid_stride == 0 for size in mask.shape[2:])
         grid = paddle.logical_and(rows.unsqueeze(1), columns)
-        return paddle.where(grid, paddle.ones_like(mask), mask)
+        return paddle.maximum(mask, grid.astype(mask.dtype))
 
 
 def _uniform(like: Tensor) -> Tensor:

@@ -68,10 +68,10 @@ class HetConv2D(nn.Layer):
     def pointwise_weight(self) -> Tensor:
         """[out, in, 1, 1] weight of the 1x1 convolution, with zeros where the k x k kernels are."""
         width = self.in_channels // self.p
+        own = paddle.zeros([self.pointwise.shape[0] // self.p, width, 1, 1], self.pointwise.dtype)
         groups = []
         for group, rows in enumerate(paddle.split(self.pointwise, self.p, axis=0)):
-            before, after = rows[:, : group * width], rows[:, group * width :]
-            groups.append(paddle.concat([before, paddle.zeros_like(rows[:, :width]), after], axis=1))
+            groups.append(paddle.concat([rows[:, : group * width], own, rows[:, group * width :]], axis=1))
         return paddle.concat(groups, axis=0)
 
     def extra_macs(self, inputs: Tensor, outputs: Tensor) -> int:

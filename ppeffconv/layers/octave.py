@@ -8,6 +8,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from ..ops.primitives import crop2d
 from .conv import Conv2D, check_channels, check_input, pair
 
 Pair = tuple[Tensor | None, Tensor | None]
@@ -34,9 +35,7 @@ def upsample2(x: Tensor, like: Tensor | None = None) -> Tensor:
     height, width = x.shape[2:]
     rows = paddle.stack([x, x], axis=-1).reshape([0, 0, height, 2 * width])
     full = paddle.stack([rows, rows], axis=3).reshape([0, 0, 2 * height, 2 * width])
-    if like is None or list(like.shape[2:]) == [2 * height, 2 * width]:
-        return full
-    return full[:, :, : like.shape[2], : like.shape[3]]
+    return full if like is None else crop2d(full, 0, 0, *like.shape[2:])
 
 
 def octave_map(function: Callable[[Tensor], Tensor], x: Pair) -> Pair:
@@ -46,7 +45,7 @@ def octave_map(function: Callable[[Tensor], Tensor], x: Pair) -> Pair:
 
 def octave_add(x: Pair, y: Pair) -> Pair:
     """Residual sum of two pairs, group by group; a missing group counts as zero."""
-    return tuple(b if a is None else a if b is None else a + b for a, b in zip(x, y, strict=True))
+    return tuple(b if a is None else a if b is None else a + b for a, b in zip(x, y))
 
 
 def octave_merge(x: Pair) -> Tensor:
@@ -62,8 +61,9 @@ def octave_merge(x: Pair) -> Tensor:
 class OctConv2D(nn.Layer):
     """Octave convolution, Eq. 4 of the paper: pool before, upsample after, each of four kernels at its own resolution.
 
-    Stride 1: ``y_h = W_hh x_h + U(W_lh x_l)``, ``y_l = W_hl P(x_h) + W_ll x_l``. Stride 2 pools by 2 in front, never
-    strides a kernel, so the two grids stay aligned: ``y_h = W_hh P(x_h) + W_lh x_l``, ``y_l = W_hl P(P(x_h)) + W_ll P(x_l)``.
+    Stride 1: ``y_h = W_hh x_h + U(W_lh x_l)``, ``y_l = W_hl P(x_h) + W_ll x_l``. Stride 2 pools by 2 in front and never
+    strides a kernel, so that the two grids stay aligned: ``y_h = W_hh P(x_h) + W_lh x_l``,
+    ``y_l = W_hl P(P(x_h)) + W_ll P(x_l)``.
 
     Args:
         in_channels, out_channels: total widths; the low groups hold int(alpha * channels) of them.
@@ -129,7 +129,7 @@ class OctConv2D(nn.Layer):
         if not any(self.in_split[1:] + self.out_split[1:]) or not any(self.in_split[:1] + self.out_split[:1]):
             return  # one resolution only: any padding is well defined
         sizes = (pair(kernel_size, "kernel_size"), pair(padding, "padding", 0), pair(dilation, "dilation"))
-        for kernel, pad, step in zip(*sizes, strict=True):
+        for kernel, pad, step in zip(*sizes):
             if 2 * pad != step * (kernel - 1):
                 raise ValueError(
                     "OctConv2D: where two resolutions meet the kernel must keep the size, padding = dilation * "
@@ -159,7 +159,7 @@ class OctConv2D(nn.Layer):
             x = (x, None) if self.in_split[0] else (None, x)
         if len(x) != 2:
             raise ValueError(f"OctConv2D expects a pair (high, low), got {len(x)} tensors")
-        for group, width, name in zip(x, self.in_split, ("high", "low"), strict=True):
+        for group, width, name in zip(x, self.in_split, ("high", "low")):
             if (group is None) != (width == 0):
                 raise ValueError(f"OctConv2D: the {name} group must have {width} channels, got {_describe(group)}")
             if group is not None:

@@ -19,7 +19,7 @@ def centre_margins(
     kernel, pad, step = pair(kernel_size, "kernel_size"), pair(padding, "padding", 0), pair(dilation, "dilation")
     if any(k % 2 == 0 for k in kernel):
         raise ValueError(f"kernel_size must be odd: the 1x1 branch reads window centres; got {kernel_size}")
-    return tuple(p - d * (k - 1) // 2 for k, p, d in zip(kernel, pad, step, strict=True))
+    return tuple(p - d * (k - 1) // 2 for k, p, d in zip(kernel, pad, step))
 
 
 def window_centres(x: Tensor, margins: tuple[int, int]) -> Tensor:

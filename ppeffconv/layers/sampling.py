@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from ..ops.reference_sampling import at_least_float32
 from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
-from .conv import Conv2D
+from .conv import Conv2D, check_channels, check_input
 from .density import LastForward, density, density_report, share
 from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
 
@@ -32,14 +34,17 @@ class SampledBlock(nn.Layer):
     Args:
         in_channels: width of the block's input.
         mask_strides: strides of the two mask branches, so that each mask has its convolution's output size.
-        loss_weights: weights of the two mean probabilities in the sparse loss.
     """
+
+    masked_convs: tuple[tuple[str, ...], tuple[str, ...]]
+    """The convolutions that each of the two masks covers."""
+    loss_weights: tuple[float, float]
+    """Weights of the two masks in the sparse loss."""
 
     def __init__(
         self,
         in_channels: int,
         mask_strides: tuple[int, int],
-        loss_weights: tuple[float, float],
         window: int,
         grid_stride: int,
         kernel: str,
@@ -49,6 +54,7 @@ class SampledBlock(nn.Layer):
         backend: str,
     ) -> None:
         super().__init__()
+        check_channels(in_channels, 1)
         if kernel not in KERNELS:
             raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
         if not isinstance(window, int) or window < 1 or window % 2 == 0:
@@ -57,13 +63,13 @@ class SampledBlock(nn.Layer):
         self.kernel = kernel
         self.interpolate = interpolate
         self.backend = backend
-        self._loss_weights = loss_weights
+        self.in_channels = in_channels
+        self._mask_strides = mask_strides
         self._last = LastForward()
-        for name, stride in zip(("conv1", "conv2"), mask_strides, strict=True):
+        for name, stride in zip(("conv1", "conv2"), mask_strides):
             self.add_sublayer(f"{name}_mask", _mask_branch(in_channels, stride))
-            self.add_sublayer(
-                f"{name}_gumbel", GumbelSampler(sampling=sampling, eval_mode=eval_mode, grid_stride=grid_stride)
-            )
+            sampler = GumbelSampler(sampling=sampling, eval_mode=eval_mode, grid_stride=grid_stride)
+            self.add_sublayer(f"{name}_gumbel", sampler)
             self._add_kernel(name)
 
     def _add_kernel(self, name: str) -> None:
@@ -79,24 +85,25 @@ class SampledBlock(nn.Layer):
 
     def _sample(self, x: Tensor, noise: Sequence[Tensor] | None) -> tuple[Tensor, Tensor]:
         """Masks of conv1 and conv2, both predicted from the block's input."""
+        check_input(x, self.in_channels, type(self).__name__)
         if noise is not None and len(noise) != 4:
             raise ValueError(f"noise must be four tensors (two for each mask, for p and 1 - p), got {len(noise)}")
-        p1, p2 = F.sigmoid(self.conv1_mask(x)), F.sigmoid(self.conv2_mask(x))
-        mask1 = self.conv1_gumbel(p1, noise and noise[:2])
-        mask2 = self.conv2_gumbel(p2, noise and noise[2:])
-        w1, w2 = self._loss_weights
+        noise1, noise2 = (None, None) if noise is None else (noise[:2], noise[2:])
+        # in half precision the gradients of a nearly empty mask would overflow
+        p1, p2 = (F.sigmoid(at_least_float32(branch(x))) for branch in (self.conv1_mask, self.conv2_mask))
+        mask1, mask2 = self.conv1_gumbel(p1, noise1), self.conv2_gumbel(p2, noise2)
+        w1, w2 = self.loss_weights
         self._last.record(
-            sparse=w1 * p1.astype("float32").mean() + w2 * p2.astype("float32").mean(),
+            sparse=w1 * p1.mean() + w2 * p2.mean(),
             densities=[share(mask1 >= 0.5), share(mask2 >= 0.5)],
-            positions=[mask1.shape[2] * mask1.shape[3], mask2.shape[2] * mask2.shape[3]],
+            size=x.shape[2:],
         )
         return mask1, mask2
 
     def _fill(self, features: Tensor, mask: Tensor, name: str) -> Tensor:
         """Keep the sampled positions and interpolate the others (or leave them at 0)."""
-        mask = mask.astype(features.dtype)
         if not self.interpolate:
-            return features * mask.expand_as(features)
+            return features * mask.astype(features.dtype).expand_as(features)
         if self.kernel == "gaussian":
             return sample_interpolate(features, mask, getattr(self, f"{name}_sigma"), self.window, self.backend)
         return kernel_interpolate(features, mask, getattr(self, f"{name}_kernel", None), self.window)
@@ -113,37 +120,43 @@ class SampledBlock(nn.Layer):
         """Multiply-adds of interpolating densely, as the forward does: one per tap of the window and element."""
         if not self.interpolate:
             return 0
-        elements = (c * n for c, n in zip(self._filled_widths, self._last["positions"], strict=True))
-        return inputs.shape[0] * self.window**2 * sum(elements)
+        positions = self._positions(*inputs.shape[2:])
+        widths = (convs[0].weight.shape[0] for convs in self._masked())
+        return inputs.shape[0] * self.window**2 * sum(c * n for c, n in zip(widths, positions))
 
     def expected_macs(self, densities: Sequence[float] | None) -> int:
         """Multiply-adds per image at the last forward's size if only a share of the positions were computed.
 
-        The authors' accounting: convolutions at their density d; mask branches and shortcut dense; interpolation of a
-        share 1 - d from a share d. None gives the layer without masks.
+        The authors' accounting: convolutions at their density d, mask branches and shortcut dense, and, behind the
+        last convolution of each mask, interpolation of a share 1 - d from a share d. None: the layer without masks.
         """
-        positions = self._last["positions"]
-        dense = [n * sum(map(_macs, convs)) for n, convs in zip(positions, self._masked_convs(), strict=True)]
+        positions = self._positions(*self._last["size"])
+        dense = [n * sum(map(_macs, convs)) for n, convs in zip(positions, self._masked())]
         macs = positions[1] * (0 if self.downsample is None else _macs(self.downsample))
         if densities is None:
             return macs + sum(dense)
         macs += positions[0] * _macs(self.conv1_mask) + positions[1] * _macs(self.conv2_mask)
-        macs += sum(d * m for d, m in zip(densities, dense, strict=True))
+        macs += sum(d * m for d, m in zip(densities, dense))
         if self.interpolate:
-            filled = zip(self._counted_widths, positions, densities, strict=True)
-            macs += self.window**2 * sum(c * n * d * (1 - d) for c, n, d in filled)
+            widths = (convs[-1].weight.shape[0] for convs in self._masked())
+            filled = (c * n * d * (1 - d) for c, n, d in zip(widths, positions, densities))
+            macs += self.window**2 * sum(filled)
         return round(macs)
 
-    def _masked_convs(self) -> tuple[tuple[nn.Layer, ...], tuple[nn.Layer, ...]]:
-        """The convolutions that each mask covers."""
-        raise NotImplementedError
+    def _positions(self, height: int, width: int) -> list[int]:
+        """Positions of the two masks for an input of this size."""
+        return [math.ceil(height / stride) * math.ceil(width / stride) for stride in self._mask_strides]
+
+    def _masked(self) -> list[list[Conv2D]]:
+        return [[getattr(self, name) for name in names] for names in self.masked_convs]
 
 
 class SampledBottleneck(SampledBlock):
     """Bottleneck (1x1, 3x3, 1x1; expansion 4) computed at sampled positions; conv2 and conv3 share a mask.
 
-    ``a = interp(relu(bn1(conv1 x)), M1)``, ``b = interp(relu(bn2(conv2 a)), M2)``, ``y = relu(bn3(conv3 b) + shortcut)``,
-    with M1 and M2 sampled from 3x3 convolutions of x. The forward is dense: it computes everything, then masks.
+    ``a = interp(relu(bn1(conv1 x)), M1)``, ``b = interp(relu(bn2(conv2 a)), M2)`` and ``y = relu(bn3(conv3 b) +
+    shortcut)``, with M1 and M2 sampled from 3x3 convolutions of x. The forward is dense: it computes everything, then
+    masks.
 
     Args:
         in_channels: width of the input; channels: width inside, the output has 4 * channels.
@@ -162,6 +175,8 @@ class SampledBottleneck(SampledBlock):
     """
 
     expansion = 4
+    masked_convs = (("conv1",), ("conv2", "conv3"))
+    loss_weights = (0.25, 0.75)
 
     def __init__(
         self,
@@ -179,7 +194,7 @@ class SampledBottleneck(SampledBlock):
         backend: str = "auto",
     ) -> None:
         options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
-        super().__init__(in_channels, (1, stride), (0.25, 0.75), *options)
+        super().__init__(in_channels, (1, stride), *options)
         out_channels = channels * self.expansion
         self.conv1 = Conv2D(in_channels, channels, 1)
         self.bn1 = nn.BatchNorm2D(channels)
@@ -187,12 +202,7 @@ class SampledBottleneck(SampledBlock):
         self.bn2 = nn.BatchNorm2D(channels)
         self.conv3 = Conv2D(channels, out_channels, 1)
         self.bn3 = nn.BatchNorm2D(out_channels)
-        self.downsample = downsample or _shortcut(in_channels, out_channels, stride)
-        self._filled_widths = (channels, channels)
-        self._counted_widths = (channels, out_channels)  # the paper interpolates behind conv3, its code in front
-
-    def _masked_convs(self) -> tuple[tuple[nn.Layer, ...], tuple[nn.Layer, ...]]:
-        return (self.conv1,), (self.conv2, self.conv3)
+        self.downsample = _shortcut(in_channels, out_channels, stride) if downsample is None else downsample
 
     def forward(self, x: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         mask1, mask2 = self._sample(x, noise)
@@ -212,6 +222,8 @@ class SampledBasicBlock(SampledBlock):
     """
 
     expansion = 1
+    masked_convs = (("conv1",), ("conv2",))
+    loss_weights = (0.5, 0.5)
 
     def __init__(
         self,
@@ -229,16 +241,12 @@ class SampledBasicBlock(SampledBlock):
         backend: str = "auto",
     ) -> None:
         options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
-        super().__init__(in_channels, (stride, stride), (0.5, 0.5), *options)
+        super().__init__(in_channels, (stride, stride), *options)
         self.conv1 = Conv2D(in_channels, channels, 3, stride, padding=dilation, dilation=dilation)
         self.bn1 = nn.BatchNorm2D(channels)
         self.conv2 = Conv2D(channels, channels, 3, padding=dilation, dilation=dilation)
         self.bn2 = nn.BatchNorm2D(channels)
-        self.downsample = downsample or _shortcut(in_channels, channels, stride)
-        self._filled_widths = self._counted_widths = (channels, channels)
-
-    def _masked_convs(self) -> tuple[tuple[nn.Layer, ...], tuple[nn.Layer, ...]]:
-        return (self.conv1,), (self.conv2,)
+        self.downsample = _shortcut(in_channels, channels, stride) if downsample is None else downsample
 
     def forward(self, x: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         mask1, mask2 = self._sample(x, noise)

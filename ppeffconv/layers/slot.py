@@ -104,7 +104,11 @@ class Method:
     def own_arguments(self) -> list[str]:
         """Names of the arguments that belong to the method and not to the slot."""
         taken = {"self", "channels", "downsample", *(f.name for f in fields(Slot))}
-        return [name for name in inspect.signature((self.arguments_of or self.layer).__init__).parameters if name not in taken]
+        return [
+            name
+            for name in inspect.signature((self.arguments_of or self.layer).__init__).parameters
+            if name not in taken
+        ]
 
 
 METHODS = Registry("conv method")
@@ -150,7 +154,7 @@ def build_conv(
     entry = METHODS.get(method)
     kernel, step = pair(kernel_size, "kernel_size"), pair(dilation, "dilation")
     if padding is None:
-        padding = tuple(d * (k - 1) // 2 for d, k in zip(step, kernel, strict=True))
+        padding = tuple(d * (k - 1) // 2 for d, k in zip(step, kernel))
     stride, padding = pair(stride, "stride"), pair(padding, "padding", minimum=0)
     slot = Slot(in_channels, out_channels, kernel, stride, padding, step, groups, bias_attr)
     arguments = entry.read(slot)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from ..ops.primitives import global_mean
 from .conv import Conv2D, check_channels, check_input
 
 
@@ -57,13 +59,15 @@ class SPConv2D(nn.Layer):
 
         self.gwc = Conv2D(self.representative, out_channels, 3, stride, dilation, dilation, self.groups)
         self.pwc = Conv2D(self.representative, out_channels, 1)
-        self.conv1x1 = Conv2D(in_channels - self.representative, out_channels, 1, bias_attr=None if pointwise_bias else False)
+        self.conv1x1 = Conv2D(
+            in_channels - self.representative, out_channels, 1, bias_attr=None if pointwise_bias else False
+        )
         self.bn1 = nn.BatchNorm2D(out_channels)
         self.bn2 = nn.BatchNorm2D(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.in_channels, "SPConv2D")
-        x3, x1 = x[:, : self.representative], x[:, self.representative :]
+        x3, x1 = paddle.split(x, [self.representative, self.in_channels - self.representative], axis=1)
         grouped = self.gwc(x3)
         if self.stride == 2:
             # ceil, so that odd sizes give what the strided 3x3 gives
@@ -71,5 +75,5 @@ class SPConv2D(nn.Layer):
         u3 = self.bn1(grouped + self.pwc(x3))
         u1 = self.bn2(self.conv1x1(x1))
         # softmax over two logits is the sigmoid of their difference
-        beta = F.sigmoid(u3.mean([2, 3], keepdim=True) - u1.mean([2, 3], keepdim=True))
-        return u1 + beta * (u3 - u1)
+        beta = F.sigmoid(global_mean(u3) - global_mean(u1))
+        return u1 + (u3 - u1) * beta

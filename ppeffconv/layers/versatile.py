@@ -8,6 +8,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from ..ops.primitives import add_bias, channels, crop2d
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 
 CHANNEL_MODES = ("paper", "reference")
@@ -96,12 +97,12 @@ class VersatileConv2D(nn.Layer):
             for start in range(0, self.delta + 1, self.g):
                 first = start if self.channel_mode == "paper" else 0
                 weight = kernel[:, first : first + kept] if self.delta else kernel
-                window = inner[:, start : start + kept] if self.delta else inner
+                window = channels(inner, start, kept)
                 outputs.append(F.conv2d(window, weight, None, self.stride, padding, self.dilation, self.groups))
         y = paddle.concat(outputs, axis=1) if len(outputs) > 1 else outputs[0]
         if y.shape[1] != self.out_channels:
-            y = y[:, : self.out_channels]
-        return y if self.bias is None else y + self.bias.reshape([1, -1, 1, 1])
+            y = channels(y, 0, self.out_channels)
+        return add_bias(y, self.bias)
 
     def _centre(self, crop: int, x: Tensor) -> tuple[Tensor, list[int], Tensor]:
         """The kernel without its ``crop`` outer rings, and the padding or input crop that keeps its centre in place."""
@@ -109,10 +110,10 @@ class VersatileConv2D(nn.Layer):
             return self.weight, list(self.padding), x
         kh, kw = self.kernel_size
         kernel = self.weight[:, :, crop : kh - crop, crop : kw - crop]
-        margins = [pad - crop * step for pad, step in zip(self.padding, self.dilation, strict=True)]
+        margins = [pad - crop * step for pad, step in zip(self.padding, self.dilation)]
         top, left = (max(-margin, 0) for margin in margins)
         if top or left:
-            x = x[:, :, top : -top or None, left : -left or None]
+            x = crop2d(x, top, left, x.shape[2] - 2 * top, x.shape[3] - 2 * left)
         return kernel, [max(margin, 0) for margin in margins], x
 
     def extra_macs(self, inputs: Tensor, outputs: Tensor) -> int:

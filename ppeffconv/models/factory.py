@@ -9,7 +9,7 @@ from typing import Any
 
 from paddle import nn
 
-from ..layers import METHODS
+from ..layers import METHODS, UniformSampling
 from ..registry import Registry, check_names
 from ..weights import load_weights
 from .octave_resnet import OctaveResNet
@@ -35,7 +35,6 @@ RESNET_ARGUMENTS = (
     "features_only",
     "out_indices",
     "zero_init_residual",
-    "input_scale",
 )
 VGG_ARGUMENTS = ("num_classes", "in_channels", "head")
 
@@ -46,6 +45,11 @@ def _build(network: Callable[..., nn.Layer], shared: tuple[str, ...], own: list[
     return network(method_kwargs=method_kwargs, **kwargs)
 
 
+def _uniform(*args: Any, method_kwargs: dict[str, Any], **kwargs: Any) -> nn.Layer:
+    """The sampling article's baseline: a plain ResNet on an input of half (or ``scale`` times) the size."""
+    return UniformSampling(ResNet(*args, **kwargs), method_kwargs.get("scale", 0.5))
+
+
 def _register_all() -> None:
     for method in METHOD_PREFIXES:
         prefix, own = ("", []) if method == "plain" else (f"{method}_", METHODS.get(method).own_arguments())
@@ -53,6 +57,7 @@ def _register_all() -> None:
         if method != "sampled":  # sampling works on residual blocks, which VGG does not have
             vgg = partial(VGG16, method)
             MODELS.register(f"{prefix}vgg16")(partial(_build, vgg, VGG_ARGUMENTS, own, f"{prefix}vgg16"))
+    _register_resnets("uniform_", _uniform, IMAGENET_RESNETS, ["scale"])
     _register_resnets("oct_", OctaveResNet, OCTAVE_RESNETS, ["alpha"])
     MODELS.register("oct_vgg16")(partial(_build, OctaveVGG16, VGG_ARGUMENTS, ["alpha"], "oct_vgg16"))
 
@@ -77,7 +82,7 @@ def create_model(name: str, pretrained: bool | str | Path = False, num_classes: 
         pretrained: False for random weights, or the path of a ``.pdparams`` file.
         num_classes: width of the classifier.
         kwargs: in_channels=3; for ResNets output_stride=32, features_only=False, out_indices, zero_init_residual,
-            input_scale; for VGG head="imagenet"|"cifar"; and the method's own arguments (alpha, ratio, delta, mode,
+            for VGG head="imagenet"|"cifar"; and the method's own arguments (alpha, ratio, delta, mode,
             se_ratio, window, ...).
 
     Raises:

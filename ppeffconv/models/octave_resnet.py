@@ -16,7 +16,7 @@ class OctaveBlock(nn.Layer):
     """Residual block whose every convolution, the projection shortcut too, is an OctConv (Sec. 4.1 of the paper).
 
     Args:
-        convs: (in_channels, out_channels, kernel_size, stride, alpha_in, alpha_out) of each convolution on the main path.
+        convs: (in_channels, out_channels, kernel_size, stride, alpha_in, alpha_out) of each main convolution.
         project: (in_channels, out_channels, stride, alpha_in, alpha_out) of the shortcut, or None for the identity.
     """
 

@@ -30,7 +30,7 @@ def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
 
     def see_groups(name: str):
         def hook(layer, inputs, output):
-            for group, label in zip(output, ("high", "low"), strict=True):
+            for group, label in zip(output, ("high", "low")):
                 if group is not None and layer.bn_l is not None:
                     energy = group[0].abs().mean(0).numpy()
                     found[f"{name}/{label}"] = energy / max(float(energy.max()), 1e-12)

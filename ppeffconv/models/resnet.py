@@ -9,8 +9,9 @@ from typing import Any
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from ..layers import SampledBasicBlock, SampledBottleneck, UniformSampling, auxiliary_losses, build_conv
+from ..layers import SampledBasicBlock, SampledBottleneck, auxiliary_losses, build_conv
 from ..layers.conv import Conv2D, fan_in_uniform
+from ..ops.primitives import global_mean
 
 
 class ConvSlots:
@@ -112,7 +113,6 @@ class ResNet(nn.Layer):
         output_stride: 32, 16 or 8; the stages beyond keep their resolution and are dilated instead.
         features_only: return the feature maps of the stages in ``out_indices`` (1-based) and build no classifier.
         zero_init_residual: start each block's last BatchNorm at 0.
-        input_scale: resize the input first; < 1 is the sampling article's uniform-sampling baseline.
 
     Attributes:
         feature_channels, feature_strides: of the maps in ``out_indices`` (or of all stages).
@@ -135,17 +135,15 @@ class ResNet(nn.Layer):
         features_only: bool = False,
         out_indices: Sequence[int] | None = None,
         zero_init_residual: bool = False,
-        input_scale: float = 1.0,
     ) -> None:
         super().__init__()
         self.out_indices = _check_stages(depths, out_indices, features_only)
         self.features_only, self.stages = features_only, len(depths)
-        self.resize = UniformSampling(scale=input_scale) if input_scale != 1 else None
         self._plan_blocks(bottleneck, method, method_kwargs or {})
         stem_stride = self._build_stem(stem, in_channels, width)
         # (channels, stride) of each stage's output
         maps = self._build_stages(depths, width, stem_stride, _check_output_stride(output_stride, stem))
-        self.feature_channels, self.feature_strides = zip(*(maps[i - 1] for i in self.out_indices), strict=True)
+        self.feature_channels, self.feature_strides = zip(*(maps[i - 1] for i in self.out_indices))
         self.fc = None if features_only else classifier(maps[-1][0], num_classes)
         if zero_init_residual:
             self._zero_last_norms()
@@ -202,8 +200,6 @@ class ResNet(nn.Layer):
                 last.weight.set_value(last.weight * 0)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        if self.resize is not None:
-            x = self.resize(x)
         x = F.relu(self.bn1(self.conv1(x)))
         if self.maxpool is not None:
             x = self.maxpool(x)
@@ -212,7 +208,7 @@ class ResNet(nn.Layer):
             x = getattr(self, f"layer{stage}")(x)
             if self.features_only and stage in self.out_indices:
                 features.append(self._feature_map(x))
-        return features if self.features_only else self.fc(self._feature_map(x).mean([2, 3]))
+        return features if self.features_only else self.fc(global_mean(self._feature_map(x)).flatten(1))
 
     def _feature_map(self, x: Tensor) -> Tensor:
         return x

@@ -7,7 +7,7 @@ from typing import Any
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from ..layers import Conv2D, OctConvBNAct, auxiliary_losses, build_conv, octave_map, octave_merge
+from ..layers import OctConvBNAct, auxiliary_losses, build_conv, octave_map, octave_merge
 from .resnet import ConvSlots, classifier
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -61,7 +61,7 @@ class VGG16(nn.Layer):
 
 
 class OctaveVGG16(nn.Layer):
-    """VGG-16-BN with OctConv in the twelve convolutions after the first; the last has alpha_out = 0 (ours, not the paper's)."""
+    """VGG-16-BN with OctConv in the twelve convolutions after the first; the last has alpha_out = 0 (our layout)."""
 
     def __init__(
         self,

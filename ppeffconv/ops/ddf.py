@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paddle import Tensor
+from paddle.jit import not_to_static
 
 from . import reference
 from .backend import choose_backend
@@ -47,6 +48,7 @@ def ddf(
     return reference.ddf(x, taps, spatial_filter, kernel_size, stride, dilation, mode)
 
 
+@not_to_static  # pure checks: nothing to trace
 def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode) -> None:
     if mode not in MODES:
         raise ValueError(f"ddf: mode must be 'mul' or 'add', got {mode!r}")
@@ -75,4 +77,4 @@ def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mod
 def _fits(tensor: Tensor, expected: list[int]) -> bool:
     """Whether the shape is the expected one; -1 is a size not known while tracing and fits anything."""
     shape = list(tensor.shape)
-    return len(shape) == len(expected) and all(a == b or a < 0 or b < 0 for a, b in zip(shape, expected, strict=True))
+    return len(shape) == len(expected) and all(a == b or a < 0 or b < 0 for a, b in zip(shape, expected))

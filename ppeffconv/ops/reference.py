@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import paddle
-import paddle.nn.functional as F
 from paddle import Tensor
+
+from .primitives import crop2d, pad2d, subsample2d
 
 
 def ddf(
     x: Tensor, channel_filter: Tensor, spatial_filter: Tensor, kernel_size: int, stride: int, dilation: int, mode: str
 ) -> Tensor:
     """DDF as a sum over kernel taps (arXiv 2104.14107, as correlation). Shapes as in `ppeffconv.ops.ddf`."""
-    pad = dilation * (kernel_size // 2)
-    padded = F.pad(x, [pad] * 4)
-
-    def window(offset: int) -> slice:
-        # a negative stop keeps the slice valid for sizes that are unknown while tracing
-        return slice(offset * dilation, offset * dilation - 2 * pad or None, stride)
-
+    taps = kernel_size * kernel_size
+    padded = pad2d(x, dilation * (kernel_size // 2))
+    height, width = x.shape[2:]
+    per_channel = paddle.split(channel_filter.unsqueeze(-1), taps, axis=2)
+    per_pixel = paddle.split(spatial_filter, taps, axis=1)
     out = None
-    for tap in range(kernel_size * kernel_size):
+    for tap, (c, f) in enumerate(zip(per_channel, per_pixel)):
         i, j = divmod(tap, kernel_size)
-        shifted = padded[:, :, window(i), window(j)]
-        c = channel_filter[:, :, tap].unsqueeze([-1, -2])
-        f = spatial_filter[:, tap : tap + 1]
+        shifted = subsample2d(crop2d(padded, i * dilation, j * dilation, height, width), stride)
+        f = f.expand_as(shifted)  # multiplying while broadcasting over channels is several times slower
         term = shifted * f * c if mode == "mul" else shifted * (f + c)
         out = term if out is None else out + term
     return out

@@ -10,6 +10,12 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 EPS = 1e-5
+HALF = (paddle.float16, paddle.bfloat16)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """``x`` widened to float32 if it is in half precision."""
+    return x.astype("float32") if x.dtype in HALF else x
 
 
 def gaussian_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: int) -> Tensor:
@@ -24,7 +30,7 @@ def gaussian_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: 
 
 def average_interpolate(features: Tensor, mask: Tensor, window: int) -> Tensor:
     """Interpolation by the mean of the sampled neighbours in the window (the article's average pooling)."""
-    return _interpolate(features, mask, lambda x: _separable_sum(x, lambda d: paddle.full_like(d, 1 / window), window))
+    return _interpolate(features, mask, lambda x: _separable_sum(x, lambda distance: 1 / window, window))
 
 
 def kernel_interpolate(features: Tensor, mask: Tensor, kernel: Tensor) -> Tensor:
@@ -49,15 +55,14 @@ def _interpolate(features: Tensor, mask: Tensor, neighbours: Callable[[Tensor], 
     before each product because Paddle's CPU kernels broadcast over channels several times slower.
     """
     dtype = features.dtype
-    if dtype in (paddle.float16, paddle.bfloat16):
-        features, mask = features.astype("float32"), mask.astype("float32")
+    features, mask = at_least_float32(features), at_least_float32(mask)
     with paddle.amp.auto_cast(enable=False):
         sampled = features * mask.expand_as(features)
         share = (1 - mask) / (neighbours(mask) + EPS)
         return (sampled + neighbours(sampled) * share.expand_as(features)).astype(dtype)
 
 
-def _separable_sum(x: Tensor, weight: Callable[[Tensor], Tensor], window: int) -> Tensor:
+def _separable_sum(x: Tensor, weight: Callable[[Tensor], Tensor | float], window: int) -> Tensor:
     """Sum over the window of neighbours weighted by weight(dy) * weight(dx); zeros outside.
 
     Two products with banded matrices: on CPU about twenty times faster than the depthwise convolution.
@@ -67,7 +72,7 @@ def _separable_sum(x: Tensor, weight: Callable[[Tensor], Tensor], window: int) -
     return paddle.matmul(rows, paddle.matmul(x, columns))
 
 
-def _band(size: int, weight: Callable[[Tensor], Tensor], window: int, dtype: paddle.dtype) -> Tensor:
+def _band(size: int, weight: Callable[[Tensor], Tensor | float], window: int, dtype: paddle.dtype) -> Tensor:
     """[size, size] matrix of weight(|i - j|), zero beyond half a window."""
     position = paddle.arange(size).astype(dtype)
     distance = (position.unsqueeze(1) - position).abs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import paddle
 from paddle import Tensor
 from paddle.jit import not_to_static
 
@@ -9,9 +10,7 @@ from . import reference_sampling
 from .backend import choose_backend
 
 
-def sample_interpolate(
-    features: Tensor, mask: Tensor, sigma: Tensor, window: int = 7, backend: str = "auto"
-) -> Tensor:
+def sample_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: int = 7, backend: str = "auto") -> Tensor:
     """Reconstruct a feature map from its sampled positions with a Gaussian of learnable width.
 
     ``y = M F + (1 - M) R``, ``R[p] = sum_q K(p - q) M[q] F[q] / (sum_q K(p - q) M[q] + 1e-5)`` over the window around
@@ -21,7 +20,8 @@ def sample_interpolate(
 
     Args:
         features: F, [N, C, H, W].
-        mask: M in [0, 1], [N, 1, H, W], of the same dtype.
+        mask: M in [0, 1], [N, 1, H, W], of the same dtype, or float32 beside features in half precision, where its
+            gradient may need the range.
         sigma: one element, shape [1] or [], in 1 / pixels.
         window: side of the neighbourhood in pixels, odd.
         backend: "auto", "cpu", "cuda" or "reference".
@@ -60,7 +60,8 @@ def _check(features: Tensor, mask: Tensor, window: int) -> None:
         raise ValueError(f"sample_interpolate: window must be an odd positive integer, got {window!r}")
     if features.ndim != 4:
         raise ValueError(f"sample_interpolate: features must be [N, C, H, W], got shape {list(features.shape)}")
-    if features.dtype != mask.dtype or "float" not in str(features.dtype):
+    widened = mask.dtype == paddle.float32 and features.dtype in reference_sampling.HALF
+    if "float" not in str(features.dtype) or not (mask.dtype == features.dtype or widened):
         raise ValueError(
             "sample_interpolate: features and mask must share one floating dtype, "
             f"got {features.dtype} and {mask.dtype}; cast the mask with mask.astype(features.dtype)"
@@ -68,5 +69,5 @@ def _check(features: Tensor, mask: Tensor, window: int) -> None:
     batch, _, height, width = features.shape
     expected, got = [batch, 1, height, width], list(mask.shape)
     # -1 is a size that is not known while a graph is traced
-    if len(got) != 4 or any(a != b and a >= 0 and b >= 0 for a, b in zip(got, expected, strict=True)):
-        raise ValueError(f"sample_interpolate: mask must be {expected} for features {features.shape}, got {got}")
+    if len(got) != 4 or any(a != b and a >= 0 and b >= 0 for a, b in zip(got, expected)):
+        raise ValueError(f"sample_interpolate: mask must be {expected} for features {list(features.shape)}, got {got}")

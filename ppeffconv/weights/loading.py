@@ -25,7 +25,7 @@ def load_weights(net: nn.Layer, path: str | Path) -> None:
         state = paddle.load(str(path), return_numpy=True)
     except (ValueError, RuntimeError, EOFError, KeyError, OSError, ImportError, AttributeError) as error:
         raise ValueError(f"{path} is not a readable .pdparams file ({error})") from error
-    except Exception as error:  # noqa: BLE001 - unpickling a damaged file can raise anything
+    except Exception as error:
         raise ValueError(f"{path} is damaged or no .pdparams file ({type(error).__name__}: {error})") from error
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, expected a dictionary of weights")
@@ -55,7 +55,9 @@ def load_state(net: nn.Layer, state: Mapping[str, Any], source: str, optional: t
         parts = [f"{source} does not fit {type(net).__name__} ({fitting} of {len(own)} keys fit)"]
         for title, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen)):
             if keys:
-                parts.append(f"{len(keys)} {title}: {'; '.join(map(str, keys[:10]))}{'; ...' if len(keys) > 10 else ''}")
+                parts.append(
+                    f"{len(keys)} {title}: {'; '.join(map(str, keys[:10]))}{'; ...' if len(keys) > 10 else ''}"
+                )
         raise ValueError(". ".join(parts))
     for key, value in state.items():
         own[key].set_value(np.asarray(value, dtype=_numpy_dtype(own[key])))

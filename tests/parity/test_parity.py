@@ -28,7 +28,9 @@ def run(name: str, case: dict, stored: dict):
     layer, source = cases.build(name, case["args"])
     load_reference(layer, cases.state_of(case), source)
     layer.train() if case["train"] else layer.eval()
-    inputs = [paddle.to_tensor(cases.tensor(f"x{i}", s, case["salt"]), stop_gradient=False) for i, s in enumerate(case["x"])]
+    inputs = [
+        paddle.to_tensor(cases.tensor(f"x{i}", s, case["salt"]), stop_gradient=False) for i, s in enumerate(case["x"])
+    ]
     if name.startswith("sampling"):
         noise = [paddle.to_tensor(stored[f"u{i}"]) for i in range(4)]
         outputs = [layer(inputs[0], noise=noise), layer.auxiliary_losses()["sparse"]]

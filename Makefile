@@ -1,0 +1,36 @@
+# make setup   installs into .venv          make train   a first network, in a few minutes
+# make test    every test                   make lint    ruff, lint and format
+.DEFAULT_GOAL := help
+.PHONY: help setup train test lint clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+# `setup` installs what running needs; `test` and `lint` add the development tools.
+$(VENV)/.ready: setup.py
+	@sh .ci/venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile -e ".[cpu]"
+	@touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --no-compile -e ".[cpu,dev]"
+	@touch $@
+
+setup: $(VENV)/.ready
+
+train: $(VENV)/.ready
+	$(BIN)/python tools/train.py -c configs/quickstart.yaml
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

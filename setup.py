@@ -1,0 +1,39 @@
+"""Packaging. Paddle is not a hard requirement, so that a GPU user keeps the wheel of their choice: see the extras."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ppeffconv" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+setup(
+    name="ppeffconv",
+    version=VERSION,
+    description="Efficient convolutions for PaddlePaddle: OctConv, SPConv, Versatile filters, DDF, stochastic sampling",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["ppeffconv", "ppeffconv.*"]),
+    # numpy 2.4 breaks float() of one-element tensors in Paddle 3.3.1
+    install_requires=[
+        "numpy>=1.21,<2.4",
+        "pyyaml>=6",
+        "pillow>=9",
+        "filelock>=3.8",
+        "scikit-learn>=1.2",
+        "visualdl==2.5.3",
+    ],
+    extras_require={
+        "cpu": ["paddlepaddle==3.3.1"],
+        # PaddleDetection imports pkg_resources, which setuptools 81 dropped; it brings numpy 1.23 (Python <= 3.11)
+        "det": ["paddledet==2.6.0", "setuptools<81", "lap==0.5.12", "pycocotools==2.0.11"],
+        "seg": ["paddleseg==2.8.0", "numpy<2"],
+        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6"],
+    },
+    zip_safe=False,
+)
