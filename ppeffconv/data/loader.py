@@ -1,0 +1,151 @@
+"""From a data set to batches: randomness that depends on (seed, epoch, index) alone, and errors that arrive."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle.io import DataLoader, Dataset
+
+from .datasets import build_dataset
+from .sampler import EpochBatchSampler, Key
+from .transforms import build_transforms
+
+
+class TransformedDataset(Dataset):
+    """A data set behind its transforms. What is random about a sample depends only on (seed, epoch, index).
+
+    So it is the same for any number of workers, any order and after a resume. The global generators of Python and
+    numpy, which Paddle's transforms draw from, are left as they were found.
+
+    Args:
+        dataset: gives (image, label).
+        transforms: image -> float32 array [C, H, W], from ``build_transforms``.
+        seed: of the run.
+
+    Item ``index`` or ``(epoch, index)`` is (float32 [C, H, W], int64); a bare index means epoch 0.
+    """
+
+    def __init__(self, dataset: Dataset, transforms: Callable[[Any], np.ndarray], seed: int = 0) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.transforms = transforms
+        self.seed = seed
+        self.num_classes: int = dataset.num_classes
+        self.class_names: list[str] = dataset.class_names
+        self.image_mode: str = dataset.image_mode
+
+    @property
+    def broken(self) -> list[str]:
+        """Paths of images that could not be read so far."""
+        return getattr(self.dataset, "broken", [])
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, key: int | Key) -> tuple[np.ndarray, np.int64]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        image, label = self.dataset[index]
+        with _seeded(self.seed, epoch, index):
+            return self.transforms(image), np.int64(label)
+
+
+@contextmanager
+def _seeded(*key: int) -> Iterator[None]:
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    first, second = np.random.SeedSequence(key).generate_state(2)
+    random.seed(int(first))
+    np.random.seed(second)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+class Loader(DataLoader):
+    """paddle.io.DataLoader, except that a sample that cannot be made is a ValueError where the batch is asked for.
+
+    Paddle 3.3.1 loads in a thread even without workers. An exception in there leaves the caller waiting for ever, and
+    one in a worker arrives as a SystemError about a queue. The thread would also draw from the generators that the
+    training code may be using. So without workers a batch is made on demand, and workers send errors as text.
+    """
+
+    def __init__(self, dataset: TransformedDataset, batch_sampler: EpochBatchSampler, num_workers: int = 0) -> None:
+        super().__init__(dataset, batch_sampler=batch_sampler, num_workers=num_workers)
+
+    def __iter__(self) -> Iterator[list[paddle.Tensor]]:
+        if self.num_workers == 0:
+            for keys in self.batch_sampler:
+                yield [paddle.to_tensor(field) for field in self._load(keys)]
+            return
+        for images, labels in DataLoader(
+            _Keys(), batch_sampler=self.batch_sampler, num_workers=self.num_workers, collate_fn=self._load_in_worker
+        ):
+            if isinstance(labels, str):
+                raise ValueError(labels)
+            yield [images, labels]
+
+    def _load(self, keys: Sequence[Key]) -> list[np.ndarray]:
+        """Return float32 [N, C, H, W] and int64 [N]."""
+        images, labels = zip(*(self.dataset[key] for key in keys), strict=True)
+        sizes = {"x".join(map(str, image.shape)) for image in images}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"the images of a batch differ in size ({', '.join(sorted(sizes)[:3])}):"
+                " the transforms must bring them to one, with Resize: [H, W], CenterCrop or a random crop"
+            )
+        return [np.stack(images), np.array(labels, dtype=np.int64)]
+
+    def _load_in_worker(self, keys: Sequence[Key]) -> list[np.ndarray | str]:
+        try:
+            return self._load(keys)
+        except (ValueError, OSError) as error:
+            return [np.zeros(1, np.float32), str(error)]
+
+
+class _Keys(Dataset):
+    """Gives back the keys it is asked for, so that all work is left to ``collate_fn``, which can answer for errors."""
+
+    def __getitem__(self, key: Key) -> Key:
+        return key
+
+
+def build_loader(cfg: Mapping[str, Any], split: str, rank: int = 0, world: int = 1) -> Loader:
+    """Build the loader of ``cfg["DataLoader"][split]``.
+
+    Training is shuffled, and every process gets equally many batches. Evaluation keeps the order, and the processes
+    together see every sample exactly once.
+
+    Args:
+        cfg: the configuration of the run.
+        split: "Train" or "Eval".
+        rank, world: this process and the number of processes; ``batch_size`` is per process.
+
+    Returns:
+        A loader of [float32 [N, C, H, W], int64 [N]]; its ``batch_sampler`` is an EpochBatchSampler and its
+        ``dataset`` a TransformedDataset.
+
+    Raises:
+        ValueError, FileNotFoundError: what ``build_dataset`` and ``build_transforms`` raise.
+    """
+    block = cfg["DataLoader"][split]
+    train = split == "Train"
+    seed = cfg["Global"]["seed"]
+    transforms = build_transforms(block["transforms"])
+    dataset = TransformedDataset(build_dataset(block["dataset"], train), transforms, seed)
+    sampler = EpochBatchSampler(
+        n=len(dataset),
+        batch_size=block["batch_size"],
+        shuffle=train,
+        drop_last=train and block["drop_last"],
+        seed=seed,
+        rank=rank,
+        world=world,
+        pad=train,
+    )
+    return Loader(dataset, sampler, block["num_workers"])

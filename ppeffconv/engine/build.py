@@ -1,0 +1,61 @@
+"""The parts that training, evaluation, prediction and export all build from a configuration."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from ..models import create_model
+from .distributed import processes
+from .rng import fixed_seed
+
+Config = dict[str, Any]
+
+
+def set_device(device: str) -> str:
+    """Choose where to compute and return its name. "auto" is the first GPU of this process if there is one, else CPU.
+
+    Raises:
+        ValueError: a GPU is asked for and there is none.
+    """
+    gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
+    if device.startswith("gpu") and gpus <= int(device.partition(":")[2] or 0):
+        reason = f"Paddle sees {gpus}" if paddle.is_compiled_with_cuda() else "this Paddle is built for CPU only"
+        raise ValueError(f"Global.device is {device}, but {reason}: use Global.device=cpu or auto")
+    if device in ("auto", "gpu"):
+        # The launcher hands each process its own card.
+        card = paddle.distributed.ParallelEnv().device_id if processes() > 1 else 0
+        device = f"gpu:{card}" if gpus else "cpu"
+    return paddle.set_device(device)
+
+
+def build_network(cfg: Config) -> nn.Layer:
+    """Return the network of the Arch block; ValueError for an unknown name or argument."""
+    return create_model(**cfg["Arch"])
+
+
+def check_input(net: nn.Layer, shape: tuple[int, ...], name: str) -> None:
+    """Raise ValueError unless ``net`` takes an image of ``shape`` (C, H, W), as the transforms make it."""
+    modes = [(layer, layer.training) for layer in net.sublayers(include_self=True)]
+    net.eval()
+    try:
+        with paddle.no_grad(), fixed_seed(0):
+            net(paddle.zeros([1, *shape]))
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"the network {name} does not take the images that the transforms make, {shape[0]} channels of "
+            f"{shape[1]}x{shape[2]}: {first_line(error)}. Set Arch.in_channels={shape[0]}, or another size"
+        ) from None
+    finally:
+        for layer, training in modes:
+            layer.training = training
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without the C++ stack that Paddle puts around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"\w*Error: |\(\w+\) ", line)]
+    return (telling or lines or [type(error).__name__])[0]

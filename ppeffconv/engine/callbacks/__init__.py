@@ -1,0 +1,24 @@
+"""Callbacks of training, each of use in any ``paddle.Model.fit`` as well."""
+
+from .checkpointing import Checkpoints
+from .ema import EMA
+from .evaluation import Evaluation
+from .finite_loss import FiniteLoss
+from .interrupt import GracefulStop, TrainingInterrupted
+from .progress import Progress
+from .temperature import SamplingTemperature
+from .timeline import Timeline
+from .visualdl import VisualDL
+
+__all__ = [
+    "EMA",
+    "Checkpoints",
+    "Evaluation",
+    "FiniteLoss",
+    "GracefulStop",
+    "Progress",
+    "SamplingTemperature",
+    "Timeline",
+    "TrainingInterrupted",
+    "VisualDL",
+]

@@ -1,0 +1,101 @@
+"""What the command-line tools share: options, errors without tracebacks, and the commands to type next."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from ..config import Config, load_config
+from ..utils import logger
+from .build import first_line
+from .callbacks import TrainingInterrupted
+from .distributed import rank
+from .trainer import Result
+
+USAGE, FAILURE = 2, 1
+
+
+def config_parser(description: str | None, required: bool = True) -> argparse.ArgumentParser:
+    """Return a parser with ``-c/--config`` and ``-o/--override``, which may be repeated and take several values."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("-c", "--config", required=required, metavar="YAML", help="configuration file")
+    parser.add_argument(
+        "-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="such as Optimizer.lr=0.1"
+    )
+    return parser
+
+
+def weights_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--weights``."""
+    text = "weight file, checkpoint or run folder; default: the best checkpoint beside the configuration"
+    parser.add_argument("--weights", metavar="PATH", help=text)
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """Load the configuration that the options name."""
+    return load_config(args.config, args.override)
+
+
+def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> None:
+    """Parse the command line, call ``main`` and leave with its exit code.
+
+    A user's mistake is one message on stderr: exit code 2 for what was asked (ValueError, FileNotFoundError), 1 for what
+    went wrong on the way (RuntimeError, other OSErrors), 128 + the signal for an interruption. With PPEFFCONV_DEBUG=1
+    the traceback is shown too.
+    """
+    args = parser.parse_args()
+    for noise in ("When training, we now always track", "To copy construct from a tensor"):
+        warnings.filterwarnings("ignore", message=noise)  # paddle.Model and BatchNorm say so in every run
+    logger.setup(rank=rank())
+    try:
+        code = main(args) or 0
+    except TrainingInterrupted as stop:
+        code = 128 + stop.signum
+    except KeyboardInterrupt:
+        code = 130
+    except (ValueError, FileNotFoundError) as error:
+        code = _report(error, USAGE)
+    except (RuntimeError, OSError) as error:
+        code = _report(error, FAILURE)
+    sys.exit(code)
+
+
+def _report(error: Exception, code: int) -> int:
+    if os.environ.get("PPEFFCONV_DEBUG") == "1":
+        traceback.print_exc()
+    print(f"error: {first_line(error)}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def next_steps(result: Result) -> str:
+    """Return where a run lies, its best score, and the commands to look at it, evaluate it and use it."""
+    tools, config = Path(sys.argv[0]).parent, result.run_dir / "config.yaml"
+    lines = [f"run:      {result.run_dir}"]
+    if result.best is not None:
+        lines.append(f"best:     top-1 {100 * result.best.score:.2f} % after epoch {result.best.epoch}")
+    if result.vdl_dir.is_dir():
+        lines.append(f"curves:   {_command(_program('visualdl'), '--logdir', result.vdl_dir)}")
+    python = _program("python", sys.executable)
+    lines.append(f"evaluate: {_command(python, tools / 'eval.py', '-c', config)}")
+    lines.append(f"predict:  {_command(python, tools / 'predict.py', '-c', config, '--image', result.samples_dir)}")
+    return "\n".join(lines)
+
+
+def _program(name: str, path: str | None = None) -> str:
+    """Return ``name`` if the shell finds this environment's program by it, else the path to type."""
+    program = Path(path or Path(sys.executable).with_name(name))
+    found = shutil.which(name)
+    if found and Path(found) == program:
+        return name
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
+
+
+def _command(*words: str | Path) -> str:
+    return shlex.join(map(str, words))

@@ -1,0 +1,88 @@
+"""Loss and top-k accuracy of a network over a loader, exact on any number of processes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import paddle
+from paddle import nn
+from paddle.nn import functional as F
+
+from ..utils.logger import get_logger
+from .distributed import sum_over_processes
+from .losses import Criterion
+from .rng import fixed_seed
+
+SEED = 0
+
+
+def evaluate(
+    net: nn.Layer,
+    loader: Iterable,
+    criterion: Criterion | None = None,
+    topk: Sequence[int] = (1, 5),
+) -> dict[str, float]:
+    """Evaluate ``net`` in eval mode and leave its mode and the random generators as they were.
+
+    paddle.Model.evaluate cannot stand in: it reports the loss of the last batch only, and on several processes it
+    gathers equal shards, which counts padded samples.
+
+    Args:
+        net: images [N, C, H, W] -> logits [N, num_classes].
+        loader: yields (images, labels [N]); on several processes, each yields its own samples, and none twice.
+        criterion: (logits, labels) -> mean over the batch; default: cross entropy without label smoothing.
+        topk: the k of each accuracy; those above the number of classes are left out.
+
+    Returns:
+        ``loss``, ``top1`` (for each k) as means over all samples of all processes, and ``samples``, their number.
+
+    Raises:
+        ValueError: a label outside the classes of the network, or no samples at all.
+    """
+    criterion = criterion or F.cross_entropy
+    training = net.training
+    net.eval()
+    try:
+        with paddle.no_grad(), fixed_seed(SEED):
+            sums = _accumulate(net, loader, criterion, topk)
+    finally:
+        net.train() if training else net.eval()
+    samples, loss, *correct = sum_over_processes(sums)
+    if samples == 0:
+        raise ValueError("nothing to evaluate: the loader yields no samples")
+    accuracy = {f"top{k}": hits / samples for k, hits in zip(topk, correct, strict=True) if not math.isnan(hits)}
+    return {"loss": loss / samples, **accuracy, "samples": int(samples)}
+
+
+def valid_topk(topk: Sequence[int], num_classes: int) -> list[int]:
+    """Return the k of ``topk`` that ``num_classes`` allow, at least one; log what is dropped."""
+    for k in (k for k in topk if k > num_classes):
+        get_logger().info(f"top-{k} accuracy is left out: there are only {num_classes} classes")
+    return [k for k in topk if k <= num_classes] or [1]
+
+
+def _accumulate(net: nn.Layer, loader: Iterable, criterion: Criterion, topk: Sequence[int]) -> list[float]:
+    """Return this process's sums: samples, loss, and for each k the correct ones, NaN if there are not k classes."""
+    sums = [0.0] * (2 + len(topk))
+    for images, labels in loader:
+        labels = labels.flatten()
+        logits = net(images).astype("float32")
+        count, num_classes = logits.shape
+        _check_labels(labels, num_classes)
+        best = paddle.topk(logits, min(max(topk), num_classes), axis=1)[1]
+        hit = (best == labels.unsqueeze(1)).astype("float32")
+        sums[0] += count
+        sums[1] += float(criterion(logits, labels)) * count
+        for i, k in enumerate(topk):
+            sums[2 + i] += float(hit[:, :k].sum()) if k <= num_classes else math.nan
+    return sums
+
+
+def _check_labels(labels: paddle.Tensor, num_classes: int) -> None:
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"label {low if low < 0 else high} is outside the network's classes 0..{num_classes - 1}: "
+            "num_classes does not fit this data"
+        )

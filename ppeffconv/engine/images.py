@@ -1,0 +1,101 @@
+"""Prediction on image files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..data.image_folder import EXTENSIONS, UNREADABLE
+
+Transform = Callable[[Image.Image], np.ndarray]
+Forward = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A class that an image may show, and its probability."""
+
+    class_id: int
+    class_name: str
+    score: float
+
+
+@dataclass
+class Predictions:
+    """The best guesses for each image file, best first, and why the others could not be used."""
+
+    guesses: dict[str, list[Guess]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def find_images(path: str | Path) -> list[Path]:
+    """Return ``path`` itself if it is a file, else the image files in this folder and below, sorted.
+
+    Raises:
+        FileNotFoundError: ``path`` does not exist, or the folder has no images.
+    """
+    path = Path(path)
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"no image or folder {path}")
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+    if not found:
+        raise FileNotFoundError(f"no images in {path}: looked for files ending in {', '.join(sorted(EXTENSIONS))}")
+    return found
+
+
+def predict_images(
+    forward: Forward,
+    files: Sequence[Path],
+    transforms: Transform,
+    image_mode: str,
+    class_names: Sequence[str],
+    input_shape: Sequence[int],
+    topk: int = 5,
+) -> Predictions:
+    """Classify image files. One that cannot be read, or not be brought to the network's size, is counted as broken.
+
+    Args:
+        forward: float32 [1, C, H, W] -> logits [1, number of classes].
+        files: the images.
+        transforms: image -> float32 [C, H, W], those of evaluation.
+        image_mode: "L" or "RGB", to which each image is converted as the training data was.
+        class_names: in the order of the logits.
+        input_shape: (C, H, W) that the network was trained for; of an image of another size it would report noise.
+        topk: how many guesses per image; at most one per class.
+
+    Raises:
+        ValueError: the network has another number of classes than there are names.
+    """
+    predictions = Predictions()
+    for file in files:
+        try:
+            array = _read(file, transforms, image_mode, tuple(input_shape))
+        except UNREADABLE as error:
+            predictions.broken[str(file)] = str(error)
+            continue
+        logits = forward(array[None])[0]
+        if len(logits) != len(class_names):
+            raise ValueError(f"the network has {len(logits)} classes, but there are {len(class_names)} class names")
+        scores = np.exp(logits - logits.max())
+        scores /= scores.sum()
+        best = np.argsort(-scores, kind="stable")[:topk]
+        predictions.guesses[str(file)] = [Guess(int(i), class_names[i], float(scores[i])) for i in best]
+    return predictions
+
+
+def _read(file: Path, transforms: Transform, image_mode: str, input_shape: tuple[int, ...]) -> np.ndarray:
+    with Image.open(file) as image:
+        array = transforms(image.convert(image_mode))
+    if array.shape != input_shape:
+        got, expected = ("x".join(map(str, shape)) for shape in (array.shape, input_shape))
+        raise ValueError(
+            f"the evaluation transforms turn it into {got}, but the network takes {expected}: "
+            "resize it, or add Resize to DataLoader.Eval.transforms"
+        )
+    return array

@@ -1,0 +1,101 @@
+"""A trained network from its configuration, ready to be evaluated, exported or asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ..config import Config
+from ..data import TransformedDataset, build_loader, build_transforms, check_num_classes
+from .build import build_network, check_input, set_device
+from .checkpoint import find_checkpoint
+from .distributed import join, processes, rank
+from .evaluator import evaluate, valid_topk
+from .exporter import export
+from .predictor import Predictor
+from .weights import load_for_inference
+
+
+def load_network(cfg: Config, weights: str | Path | None = None) -> tuple[nn.Layer, dict[str, Any]]:
+    """Return the trained network of ``cfg`` in eval mode, and the data facts of its checkpoint ({} for a lone file).
+
+    Args:
+        cfg: the configuration.
+        weights: a weight file, a checkpoint or a run's folder; default: ``best`` (else ``latest``) beside the
+            configuration file, else ``Global.pretrained_model``, else what ``Arch.pretrained`` loads.
+
+    Raises:
+        ValueError: no weights are named anywhere, or they are those of another network.
+        FileNotFoundError, RuntimeError: the weights are not there, or damaged.
+    """
+    set_device(cfg["Global"]["device"])
+    run = cfg.path.parent
+    trained = any(find_checkpoint(run / name) for name in ("best", "latest"))
+    weights = weights or (run if trained else cfg["Global"]["pretrained_model"])
+    if weights is None and not cfg["Arch"]["pretrained"]:
+        raise ValueError(
+            f"no weights: {run} has no checkpoint, and neither Global.pretrained_model nor Arch.pretrained is set. "
+            "Give --weights PATH, or the config.yaml in a run's folder"
+        )
+    arch = cfg["Arch"] if weights is None else {**cfg["Arch"], "pretrained": False}
+    net = build_network({"Arch": arch})
+    facts = load_for_inference(net, weights) if weights is not None else {}
+    net.eval()
+    return net, facts
+
+
+def evaluate_run(cfg: Config, weights: str | Path | None = None) -> dict[str, float]:
+    """Evaluate the trained network of ``cfg`` on its evaluation data; see ``evaluate`` and ``load_network``."""
+    join()
+    net, _ = load_network(cfg, weights)
+    loader = build_loader(cfg, "Eval", rank(), processes())
+    check_num_classes(cfg, loader.dataset)
+    check_input(net, loader.dataset[0][0].shape, cfg["Arch"]["name"])
+    return evaluate(net, loader, topk=valid_topk(cfg["Metric"]["topk"], loader.dataset.num_classes))
+
+
+def export_run(cfg: Config, path: str | Path | None = None, weights: str | Path | None = None) -> Path:
+    """Export the trained network of ``cfg`` with all that prediction needs; default path: ``export/model`` in the run.
+
+    The input shape is ``Export.input_shape``, else that of the images which the evaluation transforms make.
+    """
+    net, facts = load_network(cfg, weights)
+    facts = facts or data_facts(build_loader(cfg, "Eval").dataset)
+    shape = cfg["Export"]["input_shape"] or facts["input_shape"]
+    check_input(net, tuple(shape), cfg["Arch"]["name"])
+    info = {**facts, "input_shape": shape, "transforms": cfg["DataLoader"]["Eval"]["transforms"]}
+    return export(net, path or cfg.path.parent / "export" / "model", shape, info)
+
+
+def network_parts(cfg: Config, weights: str | Path | None = None) -> dict[str, Any]:
+    """Return the arguments of ``predict_images`` for the trained network of ``cfg``, but for the files and topk."""
+    net, facts = load_network(cfg, weights)
+    facts = facts or data_facts(build_loader(cfg, "Eval").dataset)
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        with paddle.no_grad():
+            return net(paddle.to_tensor(images)).numpy()
+
+    return {**facts, "forward": forward, "transforms": build_transforms(cfg["DataLoader"]["Eval"]["transforms"])}
+
+
+def exported_parts(path: str | Path) -> dict[str, Any]:
+    """Return the arguments of ``predict_images`` for what ``export_run`` saved; ValueError if it was saved without them."""
+    predictor = Predictor(path)
+    info = predictor.info
+    if "transforms" not in info or "class_names" not in info:
+        raise ValueError(f"{path} was exported without transforms and class names: use tools/export.py, or Predictor")
+    return {**info, "forward": predictor.run, "transforms": build_transforms(info["transforms"])}
+
+
+def data_facts(dataset: TransformedDataset) -> dict[str, Any]:
+    """Return what a network must know of its data to be used without it."""
+    return {
+        "class_names": dataset.class_names,
+        "image_mode": dataset.image_mode,
+        "input_shape": list(dataset[0][0].shape),
+    }

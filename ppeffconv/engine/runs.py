@@ -1,0 +1,54 @@
+"""Run folders: a new one for each run, and the one to resume."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ..utils.logger import get_logger
+from .checkpoint import find_checkpoint
+
+
+def new_run(output_dir: str | Path, name: str) -> Path:
+    """Make and return ``output_dir/name``, or ``name-2``, ``name-3``, ... if that is taken: no run is overwritten."""
+    number = 1
+    while True:
+        folder = Path(output_dir) / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def find_resume(resume: str | Path, output_dir: str | Path, name: str) -> Path | None:
+    """Return the checkpoint folder to resume.
+
+    Args:
+        resume: "auto" for the newest run of this ``name`` that has a checkpoint, or a run's or a checkpoint's folder.
+
+    Returns:
+        None if ``resume`` is "auto" and there is nothing to resume.
+
+    Raises:
+        FileNotFoundError: the folder that was named holds no checkpoint.
+    """
+    if resume != "auto":
+        for folder in (Path(resume) / "latest", Path(resume)):
+            if find_checkpoint(folder):
+                return folder
+        raise FileNotFoundError(f"cannot resume {resume}: expected a run's folder with 'latest', or a checkpoint")
+    for run in _runs(Path(output_dir), name):
+        if find_checkpoint(run / "latest"):
+            return run / "latest"
+        get_logger().warning(f"{run} has no checkpoint to resume, looking at the run before it")
+    get_logger().info(f"nothing to resume: no run '{name}' with a checkpoint in {output_dir}. Starting afresh")
+    return None
+
+
+def _runs(output_dir: Path, name: str) -> list[Path]:
+    """Return the folders of the runs called ``name``, newest (of the highest number) first."""
+    pattern = re.compile(rf"{re.escape(name)}(?:-(\d+))?")
+    folders = [folder for folder in output_dir.glob("*") if folder.is_dir() and pattern.fullmatch(folder.name)]
+    return sorted(folders, key=lambda folder: int(pattern.fullmatch(folder.name)[1] or 1), reverse=True)

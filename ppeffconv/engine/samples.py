@@ -1,0 +1,30 @@
+"""A few images of the evaluation data as files, so that there is something real to predict."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import paddle
+from PIL import Image
+
+from ..data import TransformedDataset
+
+COUNT = 8
+
+
+def save_samples(dataset: TransformedDataset, folder: Path) -> None:
+    """Write the first images of ``dataset``, untransformed, as ``<number>_<class>.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(min(COUNT, len(dataset))):
+        image, label = dataset.dataset[index]
+        if isinstance(image, np.ndarray):
+            image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        name = re.sub(r"[^\w-]+", "_", dataset.class_names[label])
+        image.save(folder / f"{index}_{name}.png")
+
+
+def input_images(dataset: TransformedDataset) -> paddle.Tensor:
+    """Return the first images of ``dataset`` as the network sees them, [N, C, H, W]."""
+    return paddle.to_tensor(np.stack([dataset[index][0] for index in range(min(COUNT, len(dataset)))]))

@@ -1,0 +1,1 @@
+"""Logging, downloads and safe writing of files."""

@@ -1,0 +1,79 @@
+"""From a run's folder to evaluation, export and prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from ppeffconv.config import load_config
+from ppeffconv.engine.images import find_images, predict_images
+from ppeffconv.engine.inference import evaluate_run, export_run, exported_parts, load_network, network_parts
+from ppeffconv.engine.trainer import Trainer
+
+
+@pytest.fixture
+def run(make_cfg, tiny_net):
+    return Trainer(make_cfg("Global.epochs=2")).train()
+
+
+def test_export_and_network_predict_the_same_without_the_data(run, image_root, tmp_path):
+    cfg = load_config(run.run_dir / "config.yaml", ["DataLoader.Eval.dataset.root=gone"])
+    path = export_run(cfg)
+    assert path == run.run_dir / "export" / "model"
+    files = find_images(image_root / "eval")
+    results = [predict_images(files=files, **parts).guesses for parts in (network_parts(cfg), exported_parts(path))]
+    assert len(results[0]) == 9
+    for file, guesses in results[0].items():
+        assert [g.class_name for g in guesses] == [g.class_name for g in results[1][file]]
+        np.testing.assert_allclose([g.score for g in guesses], [g.score for g in results[1][file]], rtol=1e-4)
+
+
+def test_predictions_are_those_of_the_evaluation(run, image_root):
+    cfg = load_config(run.run_dir / "config.yaml")
+    guesses = predict_images(files=find_images(image_root / "eval"), **network_parts(cfg)).guesses
+    right = np.mean([best[0].class_name in file.split("/") for file, best in guesses.items()])
+    assert right == pytest.approx(evaluate_run(cfg)["top1"])
+
+
+def test_input_shape_from_the_configuration(run):
+    cfg = load_config(run.run_dir / "config.yaml", ["Export.input_shape=[1, 12, 10]"])
+    assert exported_parts(export_run(cfg, run.run_dir / "x"))["input_shape"] == [1, 12, 10]
+
+
+def test_lone_weight_file_takes_the_facts_from_the_data(run, tmp_path):
+    weights = tmp_path / "alone.pdparams"
+    weights.write_bytes((run.run_dir / "best" / "model.pdparams").read_bytes())
+    parts = network_parts(load_config(run.run_dir / "config.yaml"), weights)
+    assert parts["class_names"] == ["dark", "grey", "light"]
+    assert parts["input_shape"] == [1, 8, 8]
+
+
+def test_which_weights(run, make_cfg, tmp_path):
+    own = load_config(run.run_dir / "config.yaml")
+    elsewhere = make_cfg(f"Global.pretrained_model={run.run_dir / 'best'}")
+    one, two = (load_network(cfg)[0].fc.weight.numpy() for cfg in (own, elsewhere))
+    np.testing.assert_array_equal(one, two)
+    other = tmp_path / "other.pdparams"
+    state = load_network(own)[0].state_dict()
+    state["fc.weight"] = paddle.zeros_like(state["fc.weight"])
+    paddle.save(state, str(other))
+    assert not load_network(own, other)[0].fc.weight.numpy().any()
+    with pytest.raises(ValueError, match=r"no weights: .*Give --weights PATH"):
+        load_network(make_cfg())
+    with pytest.raises(FileNotFoundError, match="no weights at"):
+        load_network(own, tmp_path / "none.pdparams")
+
+
+def test_checkpoint_of_another_net(run, make_cfg):
+    cfg = load_config(run.run_dir / "config.yaml", ["Arch.num_classes=4"])
+    with pytest.raises(ValueError, match=r"does not fit .* misshapen: fc\.weight: got \[4, 3\], expected \[4, 4\]"):
+        evaluate_run(cfg)
+
+
+def test_export_without_facts_cannot_be_asked_about_images(run, tmp_path):
+    from ppeffconv.engine.exporter import export
+
+    net, _ = load_network(load_config(run.run_dir / "config.yaml"))
+    with pytest.raises(ValueError, match="exported without transforms"):
+        exported_parts(export(net, tmp_path / "bare", (1, 8, 8)))

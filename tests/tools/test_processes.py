@@ -1,0 +1,82 @@
+"""Training in processes of its own: interrupted, killed, shared by two."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ppeffconv.engine import checkpoint as ck
+
+from ..engine.conftest import tiny_tree
+from .conftest import TOOLS
+
+TIMEOUT = 100
+
+
+@pytest.fixture
+def config(image_root, tmp_path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(tiny_tree(image_root, tmp_path / "output")))
+    return path
+
+
+def start(*arguments: object, **options) -> subprocess.Popen:
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PPEFFCONV_DEBUG")}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "env": env, **options}
+    return subprocess.Popen([sys.executable, *map(str, arguments)], **options)
+
+
+def wait_for(path: Path, text: str) -> None:
+    deadline = time.monotonic() + TIMEOUT
+    while not (path.is_file() and text in path.read_text()):
+        assert time.monotonic() < deadline, f"no '{text}' in {path}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("signum", "code", "workers"), [(signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 0)])
+def test_signal_saves_says_so_and_the_run_resumes(config, tmp_path, signum, code, workers):
+    options = ["-o", "Global.epochs=500", "Global.log_interval=1", "Optimizer.schedule.name=Constant"]
+    options += [f"DataLoader.Train.num_workers={workers}"]
+    run = tmp_path / "output" / "tiny"
+    process = start(TOOLS / "train.py", "-c", config, *options, cwd=tmp_path, start_new_session=True)
+    wait_for(run / "train.log", "step 2/6")
+    os.killpg(process.pid, signum) if signum == signal.SIGINT else process.send_signal(signum)
+    out, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == code, out
+    assert "finishing this step" in out
+    assert "Traceback" not in out
+    states = ck.load_checkpoint(run / "latest")[ck.STATES]
+    steps = 6 * states["epoch"] + states["step"]
+    assert f"saved after epoch {states['epoch']}, step {states['step']}" in out
+    options[1] = f"Global.epochs={states['epoch'] + 1}"
+    process = start(TOOLS / "train.py", "-c", config, *options, "--resume", cwd=tmp_path)
+    out, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, out
+    assert f"after epoch {steps // 6}, step {steps % 6}" in out
+    assert ck.load_checkpoint(run / "latest")[ck.STATES]["epoch"] == states["epoch"] + 1
+
+
+def test_two_processes_write_once_and_evaluate_each_sample_once(config, tmp_path):
+    launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
+    options = ["-o", "Global.epochs=2", "Global.use_visualdl=true", "EMA.decay=0.9"]
+    process = start(*launch, "--log_dir", tmp_path / "log", TOOLS / "train.py", "-c", config, *options, cwd=tmp_path)
+    out, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0, out
+    assert "2 process(es)" in out
+    assert "step 3/3" in out  # 21 images, shared, in batches of 4
+    assert out.count("evaluation after epoch 2 (averaged weights)") == 1
+    assert "samples 9" in out
+    assert [path.name for path in (tmp_path / "output").iterdir()] == ["tiny"]
+    run = tmp_path / "output" / "tiny"
+    assert len(list((run / "vdl").iterdir())) == 1
+    best = ck.load_checkpoint(run / "best")[ck.STATES]["best"]
+    process = start(TOOLS / "eval.py", "-c", run / "config.yaml", cwd=tmp_path)
+    alone, _ = process.communicate(timeout=TIMEOUT)
+    assert f"top1 {best['score']:.4f}" in alone, alone

@@ -1,0 +1,48 @@
+"""Classify images: python tools/predict.py -c output/RUN/config.yaml --image PICTURE_OR_FOLDER"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ppeffconv.engine import cli
+from ppeffconv.engine.images import Predictions, find_images, predict_images
+from ppeffconv.engine.inference import exported_parts, network_parts
+
+
+def main(args: argparse.Namespace) -> int:
+    if (args.config is None) == (args.model is None):
+        raise ValueError("give either -c CONFIG or --model EXPORTED")
+    files = find_images(args.image)
+    cfg = cli.read_config(args) if args.config else None
+    parts = network_parts(cfg, args.weights) if cfg else exported_parts(args.model)
+    topk = args.topk or (cfg["Infer"]["topk"] if cfg else 5)
+    predictions = predict_images(files=files, topk=topk, **parts)
+    print(json.dumps(asdict(predictions), indent=2, ensure_ascii=False) if args.json else table(predictions))
+    for file, reason in predictions.broken.items():
+        print(f"cannot use {file}: {reason}", file=sys.stderr)
+    if predictions.broken:
+        print(f"{len(predictions.broken)} of {len(files)} images could not be used", file=sys.stderr)
+    return 0 if predictions.guesses else 1
+
+
+def table(predictions: Predictions) -> str:
+    return "\n".join(
+        f"{file}  " + "  ".join(f"{guess.class_name} {100 * guess.score:.2f} %" for guess in guesses)
+        for file, guesses in predictions.guesses.items()
+    )
+
+
+if __name__ == "__main__":
+    parser = cli.config_parser(__doc__, required=False)
+    cli.weights_option(parser)
+    parser.add_argument("--model", metavar="PATH", help="an exported network, instead of a configuration")
+    parser.add_argument("--image", required=True, metavar="PATH", help="an image, or a folder with images at any depth")
+    parser.add_argument("--topk", type=int, help="guesses per image; default: Infer.topk")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    cli.run(main, parser)
