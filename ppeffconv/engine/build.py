@@ -26,8 +26,8 @@ def set_device(device: str) -> str:
         reason = f"Paddle sees {gpus}" if paddle.is_compiled_with_cuda() else "this Paddle is built for CPU only"
         raise ValueError(f"Global.device is {device}, but {reason}: use Global.device=cpu or auto")
     if device in ("auto", "gpu"):
-        # The launcher hands each process its own card.
-        card = paddle.distributed.ParallelEnv().device_id if processes() > 1 else 0
+        # The launcher hands each process its own card; ParallelEnv has no card without a GPU.
+        card = paddle.distributed.ParallelEnv().device_id if gpus and processes() > 1 else 0
         device = f"gpu:{card}" if gpus else "cpu"
     return paddle.set_device(device)
 

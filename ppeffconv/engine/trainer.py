@@ -89,15 +89,16 @@ class Trainer:
         contents = load_checkpoint(checkpoint) if checkpoint else None
         if contents:
             check_fingerprint(contents[STATES]["fingerprint"], self.facts["fingerprint"], str(checkpoint))
+        pretrained = self.cfg["Global"]["pretrained_model"]
+        start = initialise(self.net, pretrained) if pretrained and not contents else ""
         run_dir = self._open_run(checkpoint)
         model = self._prepare()
         ema = cb.EMA(self.cfg["EMA"]["decay"]) if self.cfg["EMA"]["decay"] else None
         position, best = Position(), None
         if contents:
             position, best = restore_snapshot(model, contents, ema)
-            logger.get_logger().info(f"resuming {checkpoint}: after epoch {position.epoch}, step {position.step}")
-        elif self.cfg["Global"]["pretrained_model"]:
-            initialise(self.net, self.cfg["Global"]["pretrained_model"])
+            start = f"resuming {checkpoint}: after epoch {position.epoch}, step {position.step}"
+        logger.get_logger().info(start or "random initial weights")
         best = self._fit(model, run_dir, ema, position, best)
         return Result(run_dir, best)
 

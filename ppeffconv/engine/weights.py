@@ -49,11 +49,14 @@ def load_for_inference(net: nn.Layer, path: str | Path) -> dict[str, Any]:
     return read_file(states).get("data", {}) if states.is_file() else {}
 
 
-def initialise(net: nn.Layer, path: str | Path) -> None:
+def initialise(net: nn.Layer, path: str | Path) -> str:
     """Start ``net`` from the weights that ``path`` means, for training.
 
-    A classifier for another number of classes keeps its random weights, and a message says so. This is the only
-    difference that is forgiven, and only here: an evaluation with a random head would report noise.
+    A classifier for another number of classes keeps its random weights. This is the only difference that is forgiven,
+    and only here: an evaluation with a random head would report noise.
+
+    Returns:
+        What was loaded and what was not, in words.
 
     Raises:
         FileNotFoundError, RuntimeError, ValueError: as ``load_for_inference``.
@@ -63,7 +66,7 @@ def initialise(net: nn.Layer, path: str | Path) -> None:
     head = _other_head(net, state)
     load_state(net, {key: value for key, value in state.items() if key not in head}, str(file), optional=head)
     kept = f"; its classifier ({', '.join(head)}) has other classes and is trained anew" if head else ""
-    get_logger().info(f"initial weights: {file}{kept}")
+    return f"initial weights: {file}{kept}"
 
 
 def read_weights(file: Path) -> Mapping[str, np.ndarray]:

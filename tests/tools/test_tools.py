@@ -105,7 +105,9 @@ def test_list_models(tool, capsys):
     ],
 )
 def test_a_mistake_is_one_message(tool, make_cfg, tiny_net, capsys, name, options, code, message):
-    assert tool(name, "-c", make_cfg().path, *options) == code
+    cfg = make_cfg()
+    assert tool(name, "-c", cfg.path, *options) == code
+    assert not (cfg.path.parent / "output").exists()
     err = capsys.readouterr().err
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
