@@ -1,8 +1,21 @@
 """ppeffconv: efficient convolutions for PaddlePaddle."""
 
 from . import layers, ops
+from .engine import losses
+from .engine.exporter import export
+from .engine.predictor import Predictor
 from .models import create_model, list_models, profile
 from .weights import load_reference
 
 __version__ = "0.1.0"
-__all__ = ["create_model", "layers", "list_models", "load_reference", "ops", "profile"]
+__all__ = [
+    "Predictor",
+    "create_model",
+    "export",
+    "layers",
+    "list_models",
+    "load_reference",
+    "losses",
+    "ops",
+    "profile",
+]

@@ -1,4 +1,4 @@
-"""List the networks: python tools/list_models.py "sp_*" --params"""
+"""List the networks: python tools/list_models.py "sp_*" --profile 224"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import ppeffconv
 from ppeffconv.engine import cli
+from ppeffconv.models import count_parameters
 from ppeffconv.registry import did_you_mean
 
 
@@ -18,15 +19,22 @@ def main(args: argparse.Namespace) -> None:
     if not names:
         raise ValueError(f"no network matches '{args.pattern}'.{did_you_mean(args.pattern, ppeffconv.list_models())}")
     for name in names:
-        print(f"{name:32s}{millions(name):10.3f} M" if args.params else name)
+        print(facts(name, args))
 
 
-def millions(name: str) -> float:
-    return sum(int(p.size) for p in ppeffconv.create_model(name).parameters()) / 1e6
+def facts(name: str, args: argparse.Namespace) -> str:
+    if not (args.params or args.profile):
+        return name
+    net = ppeffconv.create_model(name)
+    if not args.profile:
+        return f"{name:32s}{count_parameters(net) / 1e6:10.3f} M"
+    profile = ppeffconv.profile(net, (3, args.profile, args.profile))
+    return f"{name:32s}{profile.params / 1e6:10.3f} M{profile.macs / 1e9:10.3f} G MACs"
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pattern", nargs="?", default="*", help='shell wildcard, such as "oct_*"')
     parser.add_argument("--params", action="store_true", help="with the number of parameters (builds every network)")
+    parser.add_argument("--profile", type=int, metavar="SIZE", help="with multiply-adds for SIZE x SIZE images, too")
     cli.run(main, parser)

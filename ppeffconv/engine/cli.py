@@ -46,9 +46,9 @@ def read_config(args: argparse.Namespace) -> Config:
 def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> None:
     """Parse the command line, call ``main`` and leave with its exit code.
 
-    A user's mistake is one message on stderr: exit code 2 for what was asked (ValueError, FileNotFoundError), 1 for what
-    went wrong on the way (RuntimeError, other OSErrors), 128 + the signal for an interruption. With PPEFFCONV_DEBUG=1
-    the traceback is shown too.
+    A user's mistake is one message on stderr. The exit code is 2 for what was asked (ValueError, FileNotFoundError), 1
+    for what went wrong on the way (RuntimeError, other OSErrors), 128 + the signal for an interruption. With
+    PPEFFCONV_DEBUG=1 the traceback is shown too.
     """
     args = parser.parse_args()
     for noise in ("When training, we now always track", "To copy construct from a tensor"):
@@ -92,7 +92,7 @@ def _program(name: str, path: str | None = None) -> str:
     """Return ``name`` if the shell finds this environment's program by it, else the path to type."""
     program = Path(path or Path(sys.executable).with_name(name))
     found = shutil.which(name)
-    if found and Path(found) == program:
+    if (found and Path(found) == program) or not program.exists():
         return name
     return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
 

@@ -43,15 +43,17 @@ def any_process(flag: bool) -> bool:
     return bool(flags.item())
 
 
-def share_buffers(net: nn.Layer) -> None:
-    """Give every process the buffers of process 0.
+def share_statistics(net: nn.Layer) -> None:
+    """Give every process what process 0 has of all that no gradient trains.
 
     DataParallel averages gradients, so parameters agree, but each process keeps batch-norm statistics of its own shard.
     A score belongs to the weights that are saved, and those are the ones of process 0.
     """
     if _connected():
-        for buffer in net.buffers():
-            dist.broadcast(buffer, src=0)
+        # Paddle keeps these statistics as parameters without gradient, not as buffers.
+        for value in net.state_dict().values():
+            if value.stop_gradient:
+                dist.broadcast(value, src=0)
 
 
 def _connected() -> bool:

@@ -21,7 +21,7 @@ BATCHES = (1, 3)
 
 
 def export(net: nn.Layer, path: str | Path, input_shape: Sequence[int], info: Mapping[str, Any] | None = None) -> Path:
-    """Save ``net`` in eval mode for any batch size as ``path.json`` (the program), ``path.pdiparams`` and ``path.yaml``.
+    """Save ``net`` in eval mode, for any batch size, as ``path.json`` (program), ``path.pdiparams`` and ``path.yaml``.
 
     The files are loaded back and must give the network's own numbers for random batches of 1 and 3; only then do they
     take their place, so an earlier export survives a failure.

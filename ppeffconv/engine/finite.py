@@ -11,7 +11,7 @@ from paddle import nn
 from .rng import rng_state, set_rng_state
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLossError(RuntimeError):
     """The training loss has become NaN or infinite."""
 
 

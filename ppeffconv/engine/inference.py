@@ -84,7 +84,7 @@ def network_parts(cfg: Config, weights: str | Path | None = None) -> dict[str, A
 
 
 def exported_parts(path: str | Path) -> dict[str, Any]:
-    """Return the arguments of ``predict_images`` for what ``export_run`` saved; ValueError if it was saved without them."""
+    """Return the arguments of ``predict_images`` for what ``export_run`` saved; ValueError if it lacks them."""
     predictor = Predictor(path)
     info = predictor.info
     if "transforms" not in info or "class_names" not in info:

@@ -14,8 +14,8 @@ Block = dict[str, Any]
 def build_optimizer(cfg: Block, net: nn.Layer, steps_per_epoch: int, epochs: int) -> paddle.optimizer.Optimizer:
     """Return the optimizer of ``cfg`` (the Optimizer block) with its learning rate scheduled step by step.
 
-    Weight decay is an L2 penalty for SGD, Momentum and Adam and decoupled for AdamW. With ``decay_norm_and_bias: false``
-    parameters of one dimension (biases, scales and shifts of norms) are exempt.
+    Weight decay is an L2 penalty for SGD, Momentum and Adam and decoupled for AdamW. Parameters of one dimension
+    (biases, scales and shifts of norms) are exempt with ``decay_norm_and_bias: false``.
 
     Raises:
         ValueError: ``nesterov`` without Momentum, or a warm-up that never ends.
@@ -46,8 +46,8 @@ def build_optimizer(cfg: Block, net: nn.Layer, steps_per_epoch: int, epochs: int
 def learning_rate(cfg: Block, step: int, steps_per_epoch: int, epochs: int) -> float:
     """Return the learning rate of training step ``step`` (from 0), a function of nothing but its arguments.
 
-    Warm-up rises linearly to ``lr`` over the first ``warmup_epochs``. After it, Cosine falls to ``min_lr`` at the end of
-    the last epoch, Step multiplies by ``gamma`` from each epoch in ``milestones`` on, Constant stays.
+    Warm-up rises linearly to ``lr`` over the first ``warmup_epochs``. After it, Cosine falls to ``min_lr`` at the end
+    of the last epoch, Step multiplies by ``gamma`` from each epoch in ``milestones`` on, Constant stays.
     """
     schedule = cfg["schedule"]
     warmup = schedule["warmup_epochs"] * steps_per_epoch

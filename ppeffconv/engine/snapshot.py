@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import paddle
 
 from ..weights import load_state
 from . import checkpoint as files
+from .distributed import rank
 from .optimizer_state import optimizer_state, set_optimizer_state
-from .rng import rng_state, set_rng_state
+from .rng import rng_state, seed_everything, set_rng_state
 
 if TYPE_CHECKING:
     from .callbacks.ema import EMA
@@ -57,6 +59,8 @@ def take_snapshot(
 def restore_snapshot(model: paddle.Model, contents: Mapping[str, Any], ema: EMA | None) -> tuple[Position, Best | None]:
     """Put what a checkpoint has kept of ``take_snapshot`` into ``model``, which is prepared already.
 
+    On several processes the others draw fresh noise from here on: to the bit, only a single process repeats itself.
+
     Raises:
         ValueError: it is the checkpoint of another network or optimizer.
     """
@@ -69,6 +73,9 @@ def restore_snapshot(model: paddle.Model, contents: Mapping[str, Any], ema: EMA 
         # paddle.Model makes its scaler in the first step, and leaves alone one that is there.
         model._scaler = paddle.amp.GradScaler(**model._adapter._amp_configs)
         model._scaler.load_state_dict(states["scaler"])
-    set_rng_state(states["rng"])
+    if rank() == 0:
+        set_rng_state(states["rng"])
+    else:  # only process 0 saves, and noise must differ between processes
+        seed_everything(int(np.random.SeedSequence([rank(), states["epoch"], states["step"]]).generate_state(1)[0]))
     best = states["best"]
     return Position(states["epoch"], states["step"]), Best(**best) if best else None

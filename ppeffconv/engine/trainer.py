@@ -10,6 +10,7 @@ import paddle
 from ..config import Config, format_config, save_config
 from ..data import build_loader, check_num_classes, check_same_classes
 from ..layers import set_temperature
+from ..models import count_parameters
 from ..utils import logger
 from . import callbacks as cb
 from .build import build_network, check_input, set_device
@@ -79,7 +80,7 @@ class Trainer:
         Raises:
             ValueError: the checkpoint to resume was trained with another configuration.
             FileNotFoundError: there is no checkpoint in the folder to resume.
-            NonFiniteLoss: the loss has become NaN or infinite.
+            NonFiniteLossError: the loss has become NaN or infinite.
             RuntimeError: the last checkpoint could not be saved, or the one to resume is damaged.
             TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
         """
@@ -98,7 +99,7 @@ class Trainer:
         if contents:
             position, best = restore_snapshot(model, contents, ema)
             start = f"resuming {checkpoint}: after epoch {position.epoch}, step {position.step}"
-        logger.get_logger().info(start or "random initial weights")
+        logger.get_logger().info(start or f"initial weights: {self.cfg['Arch']['pretrained'] or 'random'}")
         best = self._fit(model, run_dir, ema, position, best)
         return Result(run_dir, best)
 
@@ -118,8 +119,7 @@ class Trainer:
         log.info(f"run: {run_dir}, on {self.device}, {processes()} process(es)")
         log.info(f"configuration:\n{format_config(self.cfg)}")
         sizes = f"{len(self.train_loader.dataset)} training and {len(self.eval_loader.dataset)} evaluation images"
-        parameters = sum(int(p.size) for p in self.net.parameters())
-        log.info(f"{sizes}; {self.cfg['Arch']['name']} with {parameters / 1e6:.3f} M parameters")
+        log.info(f"{sizes}; {self.cfg['Arch']['name']} with {count_parameters(self.net) / 1e6:.3f} M parameters")
         return run_dir
 
     def _prepare(self) -> paddle.Model:

@@ -1,4 +1,4 @@
-"""Which weights to load: a run, a checkpoint or a file; for evaluation as they are, for fine-tuning without the head."""
+"""Loading weights from a run, a checkpoint or a file: as they are, or for fine-tuning without the head."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from .factory import create_model, list_models
 from .octave_resnet import OctaveResNet
 from .pictures import pictures
-from .profile import LayerProfile, Profile, profile
+from .profile import LayerProfile, Profile, count_parameters, profile
 from .resnet import ResNet
 from .vgg import VGG16, OctaveVGG16
 
@@ -14,6 +14,7 @@ __all__ = [
     "OctaveVGG16",
     "Profile",
     "ResNet",
+    "count_parameters",
     "create_model",
     "list_models",
     "pictures",

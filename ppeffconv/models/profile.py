@@ -67,7 +67,7 @@ def profile(net: nn.Layer, input_shape: Sequence[int]) -> Profile:
 
     def record(name: str):
         def hook(layer, inputs, outputs):
-            params = 0 if id(layer) in counted else own_parameters(layer)
+            params = 0 if id(layer) in counted else _own_parameters(layer)
             counted.add(id(layer))
             macs = _own_macs(layer, inputs, outputs)
             if params or macs:
@@ -86,11 +86,15 @@ def profile(net: nn.Layer, input_shape: Sequence[int]) -> Profile:
             hook.remove()
         for layer, training in modes:
             layer.training = training
-    params = sum(own_parameters(layer) for layer in net.sublayers(include_self=True))
-    return Profile(params, sum(row.macs for row in rows), rows)
+    return Profile(count_parameters(net), sum(row.macs for row in rows), rows)
 
 
-def own_parameters(layer: nn.Layer) -> int:
+def count_parameters(net: nn.Layer) -> int:
+    """Numbers in the parameters of ``net``; BatchNorm statistics are not counted."""
+    return sum(_own_parameters(layer) for layer in net.sublayers(include_self=True))
+
+
+def _own_parameters(layer: nn.Layer) -> int:
     """Numbers in the parameters of ``layer`` itself, without its sublayers and without BatchNorm statistics."""
     statistics = ("_mean", "_variance") if hasattr(layer, "_mean") else ()
     return sum(int(p.size) for name, p in layer._parameters.items() if p is not None and name not in statistics)

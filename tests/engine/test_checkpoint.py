@@ -107,8 +107,7 @@ def test_full_disk_anywhere(tmp_path, monkeypatch):
             begun = stop_at(patch, number, OSError(errno.ENOSPC, "No space left on device"))
             try:
                 save(folder)
-            except OSError as error:
-                assert error.errno == errno.ENOSPC
+            except OSError:
                 failed.append(begun[number])  # what follows it cleans up
             else:
                 assert value_of(folder) == 2

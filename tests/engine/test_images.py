@@ -37,9 +37,7 @@ def test_colour_image_is_converted_as_the_data_was(tmp_path):
     Image.new("RGB", (4, 4), (0, 255, 0)).save(path)
     grey = np.asarray(Image.open(path).convert("L")).mean() / 255
     seen = []
-    predict_images(
-        lambda x: seen.append(x) or forward(x), [path], build_transforms(["ToArray"]), "L", NAMES, (1, 4, 4)
-    )
+    predict_images(lambda x: seen.append(x) or forward(x), [path], build_transforms(["ToArray"]), "L", NAMES, (1, 4, 4))
     assert seen[0].shape == (1, 1, 4, 4)
     assert seen[0].mean() == pytest.approx(grey)
 

@@ -33,6 +33,9 @@ def test_name_with_signs_that_mean_something_in_patterns(tmp_path):
 
 def test_run_or_checkpoint_by_name(tmp_path):
     ck.save_checkpoint(tmp_path / "a" / "latest", {ck.STATES: {"epoch": 1}})
+    with pytest.raises(FileNotFoundError, match="cannot resume"):
+        find_resume(tmp_path / "a", "out", "x")  # a folder, but no run
+    (tmp_path / "a" / "config.yaml").touch()
     (tmp_path / "a" / "latest").rename(tmp_path / "a" / "latest.old")  # as a kill between two renames leaves it
     assert find_resume(tmp_path / "a", "out", "x") == tmp_path / "a" / "latest"
     assert find_resume(tmp_path / "a" / "latest", "out", "x") == tmp_path / "a" / "latest"

@@ -15,10 +15,9 @@ from ppeffconv.engine import checkpoint as ck
 from ppeffconv.engine.callbacks import Evaluation
 from ppeffconv.engine.callbacks.progress import Progress
 from ppeffconv.engine.evaluator import evaluate
-from ppeffconv.engine.finite import NonFiniteLoss
+from ppeffconv.engine.finite import NonFiniteLossError
 from ppeffconv.engine.inference import evaluate_run
 from ppeffconv.engine.trainer import Trainer
-
 
 
 def test_run_folder(make_cfg, tiny_net):
@@ -38,11 +37,15 @@ def test_run_folder(make_cfg, tiny_net):
     assert states["data"] == {"class_names": ["dark", "grey", "light"], "image_mode": "L", "input_shape": [1, 8, 8]}
 
 
-def test_best_score_is_that_of_the_saved_weights(make_cfg, tiny_net):
-    result = Trainer(make_cfg(EMA={"decay": 0.9})).train()
+@pytest.mark.parametrize("decay", [None, 0.99])
+def test_best_score_is_that_of_the_saved_weights(make_cfg, tiny_net, decay):
+    result = Trainer(make_cfg(EMA={"decay": decay})).train()
     again = evaluate_run(load_config(result.run_dir / "config.yaml"))
     assert again["top1"] == result.best.score
-    assert again["samples"] == 9
+    line = f"loss {again['loss']:.4f} | top1 {again['top1']:.4f} | samples 9"
+    logged = [text for text in (result.run_dir / "train.log").read_text().splitlines() if "evaluation after" in text]
+    assert f"after epoch {result.best.epoch}" in logged[result.best.epoch - 1]
+    assert logged[result.best.epoch - 1].endswith(line)
 
 
 def test_samples_are_the_evaluation_images(make_cfg, tiny_net):
@@ -121,7 +124,7 @@ def test_non_finite_loss_leaves_the_checkpoints(make_cfg, tiny_net, monkeypatch)
 
     monkeypatch.setattr(Progress, "on_train_batch_begin", spoil)
     cfg = make_cfg()
-    with pytest.raises(NonFiniteLoss, match=r"epoch 2, step 5: .*layer 'fc' \(Linear\), whose parameter 'weight'"):
+    with pytest.raises(NonFiniteLossError, match=r"epoch 2, step 5: .*layer 'fc' \(Linear\), whose parameter 'weight'"):
         Trainer(cfg).train()
     latest = ck.load_checkpoint(cfg.path.parent / "output" / "tiny" / "latest")
     assert latest[ck.STATES]["epoch"] == 1
@@ -129,12 +132,12 @@ def test_non_finite_loss_leaves_the_checkpoints(make_cfg, tiny_net, monkeypatch)
 
 
 def test_auxiliary_loss_counts(make_cfg, tiny_net):
-    plain, weighted = (
-        Trainer(make_cfg("Global.epochs=1", Loss={"auxiliary": weights})).train().run_dir
-        for weights in ({}, {"sparse": 10.0})
-    )
-    plain, weighted = (np.abs(ck.load_checkpoint(run / "latest")[ck.PARAMS]["fc.weight"]).sum() for run in (plain, weighted))
-    assert weighted < 0.5 * plain
+    sizes = []
+    for weights in ({}, {"sparse": 10.0}):
+        trainer = Trainer(make_cfg("Global.epochs=1", Loss={"auxiliary": weights}))
+        trainer.train()
+        sizes.append(float(trainer.net.fc.weight.abs().sum()))
+    assert sizes[1] < 0.5 * sizes[0]
 
 
 def test_training_learns(make_cfg, tiny_net):

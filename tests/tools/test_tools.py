@@ -83,7 +83,7 @@ def test_list_models(tool, capsys):
     assert tool("list_models", "sp_resnet[25]*") == 0
     assert capsys.readouterr().out.split() == ["sp_resnet20", "sp_resnet50", "sp_resnet56"]
     assert tool("list_models", "resnet20", "--params") == 0
-    assert capsys.readouterr().out.split()[0] == "resnet20"
+    assert capsys.readouterr().out.split() == ["resnet20", "0.337", "M"]
     assert tool("list_models", "resnet21") == 2
     assert "Did you mean 'resnet" in capsys.readouterr().err
 

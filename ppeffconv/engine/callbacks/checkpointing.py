@@ -18,7 +18,7 @@ class Checkpoints(RunCallback):
     """Saves ``latest`` after each epoch, ``best`` when ``monitor`` has risen, ``epoch_N`` every ``save_interval``.
 
     A save that fails, as on a full disk, is reported and training goes on; the checkpoint before it is whole. Only if
-    the last save of the run has failed does ``on_train_end`` raise RuntimeError.
+    a save after the last epoch has failed does ``on_train_end`` raise RuntimeError.
 
     Args:
         folder: where the checkpoints go.
@@ -47,6 +47,7 @@ class Checkpoints(RunCallback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         done = Position(epoch + 1)
+        self._failure = None
         score = (logs or {}).get(self.monitor)
         if score is not None and (self.best is None or score > self.best.score):
             # best before latest: a kill in between resumes before this epoch and finds the same score again.
@@ -85,5 +86,4 @@ class Checkpoints(RunCallback):
                 f"cannot save {self.folder / name}: {error}; the one before it is kept, training goes on"
             )
             return False
-        self._failure = None
         return True

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from ...utils.logger import get_logger
-from ..distributed import share_buffers
+from ..distributed import share_statistics
 from ..evaluator import evaluate
 from ..losses import Criterion
 from .base import RunCallback
@@ -42,8 +42,8 @@ class Evaluation(RunCallback):
         if (epoch + 1) % self.interval and epoch + 1 < self.params["epochs"]:
             return
         net = self.model.network
-        share_buffers(net)
         with self.ema.applied(net) if self.ema else nullcontext():
+            share_statistics(net)
             result = evaluate(net, self.loader, self.criterion, self.topk)
         logs.update({f"eval_{name}": value for name, value in result.items()})
         figures = " | ".join(f"{name} {value:.4f}" for name, value in result.items() if name != "samples")

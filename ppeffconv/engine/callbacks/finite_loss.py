@@ -7,12 +7,12 @@ from typing import Any
 import paddle
 
 from ..distributed import any_process
-from ..finite import ForwardRecorder, NonFiniteLoss, is_finite
+from ..finite import ForwardRecorder, NonFiniteLossError, is_finite
 from .base import RunCallback
 
 
 class FiniteLoss(RunCallback):
-    """Raises ``NonFiniteLoss`` before the optimizer can spoil the weights, naming epoch, step and layer.
+    """Raises ``NonFiniteLossError`` before the optimizer can spoil the weights, naming epoch, step and layer.
 
     It wraps the loss of ``paddle.Model``, because no hook of a callback runs between the loss and the update.
     """
@@ -47,7 +47,7 @@ class FiniteLoss(RunCallback):
             return loss
         where = self._recorder.explain() if not finite else "it happened in another process"
         self.release()
-        raise NonFiniteLoss(
+        raise NonFiniteLossError(
             f"the loss is not finite in epoch {self.epoch + 1}, step {self._step + 1}: {where}. "
             "Checkpoints are untouched; try a lower Optimizer.lr, a warm-up or Optimizer.grad_clip"
         )

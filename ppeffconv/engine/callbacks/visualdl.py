@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ class VisualDL(RunCallback):
     """Writes scalars of training and evaluation, and pictures, against the number of steps done.
 
     Training: loss, accuracy, lr, ips, and where the network samples, temperature and density, every ``log_interval``
-    steps. Evaluation: what ``Evaluation`` has put into the logs. Pictures: the images given, once, and the network's own
-    (octave groups, masks) for the first of them after each evaluation.
+    steps. Evaluation: what ``Evaluation`` has put into the logs. Pictures: the images given, once, and after each
+    evaluation the network's own (octave groups, masks) for the first of them.
 
     Only process 0 writes, nothing is opened before the first scalar, and a resumed run continues its file, because
     VisualDL shows one file of a folder. A disk that is full ends the curves, not the training.
@@ -108,7 +109,8 @@ class VisualDL(RunCallback):
         from visualdl import LogWriter  # takes a second, and starts threads
 
         name = rewind(self.log_dir, start) if start else ""
-        self._writer = LogWriter(str(self.log_dir), file_name=name)
+        with redirect_stdout(None):  # it prints that it continues a file
+            self._writer = LogWriter(str(self.log_dir), file_name=name)
         if start == 0 and self.images is not None:
             for i, image in enumerate(self.images.numpy()):
                 self._writer.add_image(f"input/{i}", _to_bytes(image.transpose(1, 2, 0)), 0)

@@ -55,9 +55,10 @@ def test_applied_and_given_back():
     ema.on_train_begin()
     average = {name: value.numpy().copy() for name, value in net.state_dict().items()}
     own = randomise(net, np.random.default_rng(1))
-    with pytest.raises(RuntimeError, match="inside"), ema.applied(net):
+    with ema.applied(net):
         for name, value in net.state_dict().items():
             np.testing.assert_array_equal(value.numpy(), average[name])
+    with pytest.raises(RuntimeError, match="inside"), ema.applied(net):
         raise RuntimeError("inside")
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), own[name])

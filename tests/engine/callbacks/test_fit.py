@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 
 import numpy as np
 import paddle
@@ -20,9 +22,10 @@ from ppeffconv.engine.callbacks import (
     Progress,
     SamplingTemperature,
     Timeline,
+    TrainingInterrupted,
     VisualDL,
 )
-from ppeffconv.engine.finite import NonFiniteLoss
+from ppeffconv.engine.finite import NonFiniteLossError
 from ppeffconv.layers.gumbel import GumbelSampler
 
 
@@ -94,7 +97,7 @@ def test_non_finite_loss_stops_before_the_update():
             super().on_train_batch_begin(step, logs)
             seen.append(net[0].weight.numpy().copy())
 
-    with pytest.raises(NonFiniteLoss, match=r"epoch 1, step 2: the batch of images itself is not finite"):
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, step 2: the batch of images itself is not finite"):
         fit([FiniteLoss(), Watch()], net=net, loader=batches(bad=5))
     assert len(seen) == 2
     np.testing.assert_array_equal(net[0].weight.numpy(), seen[1])
@@ -111,10 +114,27 @@ def test_non_finite_loss_names_the_layer_and_gives_the_loss_back():
     loss = nn.CrossEntropyLoss()
     net = nn.Sequential(nn.Linear(3, 3), Overflow())
     finite = FiniteLoss()
-    with pytest.raises(NonFiniteLoss, match=r"epoch 2, step 2: .* layer '1' \(Overflow\)"):
+    with pytest.raises(NonFiniteLossError, match=r"epoch 2, step 2: .* layer '1' \(Overflow\)"):
         fit([finite], net=net, loss=loss)
     assert finite.model._loss is loss
     assert not net._forward_pre_hooks
+
+
+def test_second_signal_ends_the_process_and_the_end_of_training_restores_the_handlers():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    class Interrupt(Progress):
+        def on_train_batch_begin(self, step, logs=None):
+            super().on_train_batch_begin(step, logs)
+            os.kill(os.getpid(), signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+
+    with pytest.raises(TrainingInterrupted) as stop:
+        fit([Interrupt(), GracefulStop()])
+    assert stop.value.signum == signal.SIGINT
+    fit([GracefulStop()], epochs=1)
+    after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert after == [before[0], before[1] or signal.SIG_DFL]
 
 
 def test_temperature_follows_its_formula():

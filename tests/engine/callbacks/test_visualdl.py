@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 from pathlib import Path
 
 import paddle
@@ -114,6 +115,20 @@ def test_full_disk_ends_the_curves_only(tmp_path, monkeypatch, caplog, when):
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == 1
     assert "No space left on device" in warnings[0]
+
+
+def test_write_error_in_the_thread_of_visualdl(tmp_path, capfd):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    vdl = callback(tmp_path)
+    run(vdl, [0])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+    try:
+        run(vdl, [1, 2])
+        vdl.on_train_end()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large" in capfd.readouterr().out
+    assert scalars(tmp_path, "train/loss")[0] == (2, 1.0)
 
 
 def test_other_processes_write_nothing(tmp_path, monkeypatch):
