@@ -7,7 +7,6 @@ averaged, and ``model.pdstates``: position in the run, best score, random genera
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,12 +14,12 @@ from typing import Any
 
 import paddle
 
+from ..weights import read_file
+
 PARAMS = "model.pdparams"
 OPTIMIZER = "model.pdopt"
 EMA = "ema.pdparams"
 STATES = "model.pdstates"
-
-UNREADABLE = (EOFError, pickle.UnpicklingError, ValueError, RuntimeError, LookupError, AttributeError, ImportError)
 
 
 def save_checkpoint(folder: str | Path, contents: Mapping[str, Any]) -> None:
@@ -68,14 +67,6 @@ def load_checkpoint(folder: str | Path) -> dict[str, Any]:
     if path is None:
         raise FileNotFoundError(f"no checkpoint in {folder}: expected a folder with {PARAMS} and {STATES}")
     return {file.name: read_file(file) for file in sorted(path.iterdir()) if file.suffix.startswith(".pd")}
-
-
-def read_file(path: Path) -> Any:
-    """Read one file that ``paddle.save`` wrote; RuntimeError that names it if it is damaged or something else."""
-    try:
-        return paddle.load(str(path), return_numpy=True)
-    except UNREADABLE as error:
-        raise RuntimeError(f"cannot read {path}: it is damaged or not a file of Paddle's ({error})") from None
 
 
 def _replace(folder: Path, write: Callable[[Path], Any]) -> None:

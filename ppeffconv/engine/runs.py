@@ -38,9 +38,7 @@ def find_resume(resume: str | Path, output_dir: str | Path, name: str) -> Path |
         for folder in (Path(resume) / "latest", Path(resume)):
             if find_checkpoint(folder) and (folder.parent / "config.yaml").is_file():
                 return folder
-        raise FileNotFoundError(
-            f"cannot resume {resume}: expected a run's folder with 'latest', or a checkpoint in one"
-        )
+        raise FileNotFoundError(f"cannot resume {resume}: expected a run's folder, or a checkpoint in one")
     for run in _runs(Path(output_dir), name):
         if find_checkpoint(run / "latest"):
             return run / "latest"

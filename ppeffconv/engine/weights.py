@@ -10,8 +10,8 @@ import numpy as np
 from paddle import nn
 
 from ..utils.logger import get_logger
-from ..weights import load_state
-from .checkpoint import EMA, PARAMS, STATES, find_checkpoint, read_file
+from ..weights import load_state, read_file, read_weights
+from .checkpoint import EMA, PARAMS, STATES, find_checkpoint
 
 
 def find_weights(path: str | Path) -> Path:
@@ -67,14 +67,6 @@ def initialise(net: nn.Layer, path: str | Path) -> str:
     load_state(net, {key: value for key, value in state.items() if key not in head}, str(file), optional=head)
     kept = f"; its classifier ({', '.join(head)}) has other classes and is trained anew" if head else ""
     return f"initial weights: {file}{kept}"
-
-
-def read_weights(file: Path) -> Mapping[str, np.ndarray]:
-    """Read a ``.pdparams`` file; RuntimeError if it is damaged, ValueError if it holds something else."""
-    state = read_file(file)
-    if not isinstance(state, Mapping):
-        raise ValueError(f"{file} holds a {type(state).__name__}, expected a mapping of names to weights")
-    return state
 
 
 def _other_head(net: nn.Layer, state: Mapping[str, Any]) -> tuple[str, ...]:

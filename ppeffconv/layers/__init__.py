@@ -15,6 +15,7 @@ from .octave import (
     octave_add,
     octave_map,
     octave_merge,
+    octave_pool,
     split_channels,
     upsample2,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "octave_add",
     "octave_map",
     "octave_merge",
+    "octave_pool",
     "set_eval_mode",
     "set_temperature",
     "split_channels",

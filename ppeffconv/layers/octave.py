@@ -39,8 +39,15 @@ def upsample2(x: Tensor, like: Tensor | None = None) -> Tensor:
 
 
 def octave_map(function: Callable[[Tensor], Tensor], x: Pair) -> Pair:
-    """Apply ``function`` to each group of the pair that exists (ReLU, dropout, any pooling)."""
+    """Apply ``function`` to each group of the pair that exists (ReLU, dropout)."""
     return tuple(None if group is None else function(group) for group in x)
+
+
+def octave_pool(x: Pair, kind: str = "max") -> Pair:
+    """2x2 pooling ("max" or "avg") of both groups; ceil keeps the low one at half the size of the high one."""
+    if kind not in ("max", "avg"):
+        raise ValueError(f"octave_pool: kind must be 'max' or 'avg', got {kind!r}")
+    return octave_map(downsample2 if kind == "avg" else lambda group: F.max_pool2d(group, 2, 2, ceil_mode=True), x)
 
 
 def octave_add(x: Pair, y: Pair) -> Pair:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from ..layers import OctConvBNAct, auxiliary_losses, build_conv, octave_map, octave_merge
+from ..layers import OctConvBNAct, auxiliary_losses, build_conv, octave_merge, octave_pool
 from .resnet import ConvSlots, classifier
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -89,8 +88,7 @@ class OctaveVGG16(nn.Layer):
         for i, conv in enumerate(self.features):
             x = conv(x)
             if i in self.pool_after:
-                # ceil on both groups keeps the low one at half the size of the high one for every input
-                x = octave_map(lambda group: F.max_pool2d(group, 2, 2, ceil_mode=True), x)
+                x = octave_pool(x)
         return self.head(octave_merge(x))
 
     def auxiliary_losses(self) -> dict[str, Tensor]:

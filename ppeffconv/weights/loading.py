@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,26 +11,35 @@ import numpy as np
 import paddle
 from paddle import nn
 
+UNREADABLE = (EOFError, pickle.UnpicklingError, ValueError, RuntimeError, LookupError, AttributeError, ImportError)
+
+
+def read_file(path: str | Path) -> Any:
+    """Read a file that ``paddle.save`` wrote, tensors as NumPy arrays; RuntimeError that names it if it is damaged."""
+    try:
+        return paddle.load(str(path), return_numpy=True)
+    except UNREADABLE as error:
+        raise RuntimeError(f"cannot read {path}: it is damaged or not a file of Paddle's ({error})") from None
+
+
+def read_weights(path: str | Path) -> Mapping[str, np.ndarray]:
+    """Read a ``.pdparams`` file; RuntimeError if it is damaged, ValueError if it holds something else."""
+    state = read_file(path)
+    if not isinstance(state, Mapping):
+        raise ValueError(f"{path} holds a {type(state).__name__}, expected a mapping of names to weights")
+    return state
+
 
 def load_weights(net: nn.Layer, path: str | Path) -> None:
-    """Load a ``.pdparams`` file into ``net``.
+    """Load a ``.pdparams`` file into ``net``; every key and shape must fit.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is no weight file, or its keys or shapes are not those of ``net``.
+        RuntimeError, ValueError: the file is damaged, holds something else, or belongs to another network.
     """
-    path = Path(path)
-    if not path.is_file():
+    if not Path(path).is_file():
         raise FileNotFoundError(f"no weight file at {path}")
-    try:
-        state = paddle.load(str(path), return_numpy=True)
-    except (ValueError, RuntimeError, EOFError, KeyError, OSError, ImportError, AttributeError) as error:
-        raise ValueError(f"{path} is not a readable .pdparams file ({error})") from error
-    except Exception as error:
-        raise ValueError(f"{path} is damaged or no .pdparams file ({type(error).__name__}: {error})") from error
-    if not isinstance(state, Mapping):
-        raise ValueError(f"{path} holds a {type(state).__name__}, expected a dictionary of weights")
-    load_state(net, state, str(path))
+    load_state(net, read_weights(path), str(path))
 
 
 def load_state(net: nn.Layer, state: Mapping[str, Any], source: str, optional: tuple[str, ...] = ()) -> None:

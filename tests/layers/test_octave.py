@@ -169,6 +169,20 @@ def test_pair_helpers():
     assert layers.octave_merge((high, None)) is high
 
 
+@pytest.mark.parametrize("kind", ["max", "avg"])
+@pytest.mark.parametrize("size", [1, 4, 5, 6, 7])
+def test_pooled_pairs_stay_a_pair(size, kind):
+    """The low group is half the high one after pooling too, whatever the size."""
+    pair = pair_of(OctConv2D(4, 4, 1), size, size)
+    high, low = layers.octave_pool(tuple(map(paddle.to_tensor, pair)), kind)
+    assert low.shape[2] == -(-high.shape[2] // 2)
+    window = pair[0][:, :, :2, :2]
+    expected = window.max((2, 3)) if kind == "max" else window.mean((2, 3))
+    np.testing.assert_allclose(high[:, :, 0, 0].numpy(), expected)
+    with pytest.raises(ValueError, match="kind must be"):
+        layers.octave_pool((high, low), "sum")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

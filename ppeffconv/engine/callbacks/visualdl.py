@@ -84,6 +84,7 @@ class VisualDL(RunCallback):
         """Write what is pending and close the file."""
         if self._writer is not None:
             self._guard(self._writer.close)
+            self._guard(rewind, self.log_dir)  # its thread may have met a full disk, which it does not tell
             self._writer = None
 
     def _add_scalars(self, group: str, scalars: dict[str, Any], step: int) -> None:

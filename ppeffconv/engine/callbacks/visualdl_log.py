@@ -1,20 +1,21 @@
-"""Continue a VisualDL log file after an interruption."""
+"""Cut a VisualDL log file back to where a run resumes, or to its last whole record."""
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-
-from ...utils.files import replacing
 
 LENGTH = struct.Struct("<Q")
 
 
-def rewind(log_dir: Path, step: int) -> str:
-    """Drop from the newest log file in ``log_dir`` what lies after ``step``, and a last record that was cut off.
+def rewind(log_dir: Path, step: int = sys.maxsize) -> str:
+    """Cut the newest log file in ``log_dir`` at the first record that lies after ``step`` or is not whole.
 
-    A run that was killed has written points after its last checkpoint; the resumed run will write them again.
+    A run that was killed has written points after its last checkpoint, which the resumed run will write again. A full
+    disk leaves a part of a record, behind which VisualDL's reader takes everything for something else, and gives up.
 
     Returns:
         The name of the file, to be continued, or "" if there is none.
@@ -22,9 +23,12 @@ def rewind(log_dir: Path, step: int) -> str:
     files = sorted(log_dir.glob("*vdlrecords*"))
     if not files:
         return ""
-    kept = [record for record in _records(files[-1].read_bytes()) if _step(record) <= step]
-    with replacing(files[-1]) as temporary:
-        temporary.write_bytes(b"".join(LENGTH.pack(len(record)) + record for record in kept))
+    length = 0
+    for record in _records(files[-1].read_bytes()):
+        if _step(record) > step:
+            break
+        length += LENGTH.size + len(record)
+    os.truncate(files[-1], length)
     return files[-1].name
 
 
@@ -40,7 +44,12 @@ def _records(content: bytes) -> Iterator[bytes]:
         position += length
 
 
-def _step(record: bytes) -> int:
+def _step(record: bytes) -> float:
+    """Return the step of a record, infinite if it is none."""
+    from google.protobuf.message import DecodeError
     from visualdl.proto.record_pb2 import Record
 
-    return max((value.id for value in Record.FromString(record).values), default=0)
+    try:
+        return max((value.id for value in Record.FromString(record).values), default=0)
+    except DecodeError:
+        return float("inf")
