@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+SHOWN = 20  # names in an error
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the known name nearest to ``name``, or an empty string."""
@@ -58,9 +60,10 @@ class Registry:
     def get(self, name: str) -> Any:
         """Return the entry called ``name``; ValueError with a suggestion if there is none."""
         if name not in self._entries:
-            raise ValueError(
-                f"unknown {self.kind} '{name}'.{did_you_mean(name, self._entries)} Known: {', '.join(self.list())}"
-            )
+            known = self.list()
+            more = f", and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+            near = did_you_mean(name, known)
+            raise ValueError(f"unknown {self.kind} '{name}'.{near} Known: {', '.join(known[:SHOWN])}{more}")
         return self._entries[name]
 
     def list(self, pattern: str = "*") -> list[str]:

@@ -8,6 +8,8 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from ..utils.logger import get_logger
+
 Block = dict[str, Any]
 
 
@@ -18,9 +20,12 @@ def build_optimizer(cfg: Block, net: nn.Layer, steps_per_epoch: int, epochs: int
     (biases, scales and shifts of norms) are exempt with ``decay_norm_and_bias: false``.
 
     Raises:
-        ValueError: ``nesterov`` without Momentum, or a warm-up that never ends.
+        ValueError: ``nesterov`` without Momentum.
     """
-    _check(cfg, epochs)
+    if cfg["nesterov"] and cfg["name"] != "Momentum":
+        raise ValueError(f"Optimizer.nesterov is for Momentum, got Optimizer.name={cfg['name']}: set it to false")
+    if cfg["schedule"]["warmup_epochs"] > epochs / 2:
+        get_logger().info(f"warm-up takes half of the run: {epochs / 2:g} of {epochs} epochs")
     arguments: Block = {
         "learning_rate": paddle.optimizer.lr.LambdaDecay(
             1.0, lambda step: learning_rate(cfg, step, steps_per_epoch, epochs)
@@ -46,11 +51,12 @@ def build_optimizer(cfg: Block, net: nn.Layer, steps_per_epoch: int, epochs: int
 def learning_rate(cfg: Block, step: int, steps_per_epoch: int, epochs: int) -> float:
     """Return the learning rate of training step ``step`` (from 0), a function of nothing but its arguments.
 
-    Warm-up rises linearly to ``lr`` over the first ``warmup_epochs``. After it, Cosine falls to ``min_lr`` at the end
-    of the last epoch, Step multiplies by ``gamma`` from each epoch in ``milestones`` on, Constant stays.
+    Warm-up rises linearly to ``lr`` over the first ``warmup_epochs``, or half of a run that is too short for them.
+    After it, Cosine falls to ``min_lr`` at the end of the last epoch, Step multiplies by ``gamma`` from each epoch in
+    ``milestones`` on, Constant stays.
     """
     schedule = cfg["schedule"]
-    warmup = schedule["warmup_epochs"] * steps_per_epoch
+    warmup = min(schedule["warmup_epochs"], epochs / 2) * steps_per_epoch
     if step < warmup:
         return cfg["lr"] * (step + 1) / warmup
     if schedule["name"] == "Cosine":
@@ -60,14 +66,3 @@ def learning_rate(cfg: Block, step: int, steps_per_epoch: int, epochs: int) -> f
         passed = sum(step >= epoch * steps_per_epoch for epoch in schedule["milestones"])
         return cfg["lr"] * schedule["gamma"] ** passed
     return cfg["lr"]
-
-
-def _check(cfg: Block, epochs: int) -> None:
-    if cfg["nesterov"] and cfg["name"] != "Momentum":
-        raise ValueError(f"Optimizer.nesterov is for Momentum, got Optimizer.name={cfg['name']}: set it to false")
-    warmup = cfg["schedule"]["warmup_epochs"]
-    if warmup >= epochs:
-        raise ValueError(
-            f"Optimizer.schedule.warmup_epochs is {warmup}, but the run has {epochs} epochs (Global.epochs): "
-            "use a shorter warm-up or more epochs"
-        )

@@ -122,5 +122,10 @@ def test_gradients_are_clipped_by_their_global_norm():
 def test_what_cannot_work_is_refused():
     with pytest.raises(ValueError, match=r"nesterov is for Momentum, got Optimizer\.name=Adam"):
         build_optimizer(block(name="Adam", nesterov=True), nn.Linear(1, 1), STEPS, EPOCHS)
-    with pytest.raises(ValueError, match="warmup_epochs is 8, but the run has 8 epochs"):
-        build_optimizer(block(schedule={"warmup_epochs": 8}), nn.Linear(1, 1), STEPS, EPOCHS)
+
+
+def test_a_short_run_warms_up_for_its_first_half():
+    """So that Global.epochs=1 works with every recipe."""
+    got = [learning_rate(block(schedule={"warmup_epochs": 5}), step, STEPS, epochs=2) for step in range(10)]
+    np.testing.assert_allclose(got[:5], [0.4 * t / 5 for t in range(1, 6)], rtol=1e-12)
+    np.testing.assert_allclose(got[5:], [0.2 * (1 + math.cos(math.pi * t / 5)) for t in range(5)], rtol=1e-12)
