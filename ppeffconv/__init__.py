@@ -1,5 +1,9 @@
 """ppeffconv: efficient convolutions for PaddlePaddle."""
 
+import warnings
+
+warnings.filterwarnings("ignore", message="No ccache found")  # Paddle says so at every import
+
 from . import layers, ops
 from .engine import losses
 from .engine.exporter import export

@@ -83,9 +83,14 @@ class Loader(DataLoader):
             for keys in self.batch_sampler:
                 yield [paddle.to_tensor(field) for field in self._load(keys)]
             return
-        for images, labels in DataLoader(
-            _Keys(), batch_sampler=self.batch_sampler, num_workers=self.num_workers, collate_fn=self._load_in_worker
-        ):
+        state = np.random.get_state()  # Paddle draws a seed for its workers, which must not change what follows
+        batches = iter(
+            DataLoader(
+                _Keys(), batch_sampler=self.batch_sampler, num_workers=self.num_workers, collate_fn=self._load_in_worker
+            )
+        )
+        np.random.set_state(state)
+        for images, labels in batches:
             if isinstance(labels, str):
                 raise ValueError(labels)
             yield [images, labels]

@@ -70,7 +70,7 @@ def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
 def _report(error: Exception, code: int) -> int:
     if os.environ.get("PPEFFCONV_DEBUG") == "1":
         traceback.print_exc()
-    print(f"error: {first_line(error)}", file=sys.stderr)  # noqa: T201
+    sys.stderr.write(f"error: {first_line(error)}\n")
     return code
 
 

@@ -138,7 +138,7 @@ class Trainer:
         self, model: paddle.Model, run_dir: Path, ema: cb.EMA | None, position: Position, best: Best | None
     ) -> Best | None:
         """Run ``paddle.Model.fit`` from ``position`` on; return the best evaluation."""
-        settings = self.cfg["Global"]
+        settings, sampling = self.cfg["Global"], self.cfg["Sampling"]
         if position.epoch >= settings["epochs"]:
             logger.get_logger().info(f"nothing left to train: {position.epoch} of {settings['epochs']} epochs are done")
             return best
@@ -149,7 +149,7 @@ class Trainer:
         visualdl = cb.VisualDL(run_dir / "vdl", settings["log_interval"], self.images)
         parts = [
             finite,
-            cb.SamplingTemperature(**{key.split("_")[0]: value for key, value in self.cfg["Sampling"].items()}),
+            cb.SamplingTemperature(sampling["start_temperature"], sampling["end_temperature"]),
             *([ema] if ema else []),
             cb.Progress(settings["log_interval"]),
             cb.Evaluation(self.eval_loader, settings["eval_interval"], self.topk, ema),

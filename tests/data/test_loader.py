@@ -146,3 +146,11 @@ def test_works_in_paddle_model():
     result = model.evaluate(loader, verbose=0)
     predicted = model.network(paddle.to_tensor(images.reshape(12, 1, 4, 4) / np.float32(255))).argmax(-1).numpy()
     assert result["acc"] == pytest.approx(np.mean(predicted == np.arange(12) % 3))
+
+
+def test_iterating_leaves_numpys_generator_alone():
+    for workers in (0, 2):
+        np.random.seed(3)
+        loader = build_loader(config(num_workers=workers), "Eval")
+        list(loader)
+        assert np.random.random() == np.random.RandomState(3).random_sample()

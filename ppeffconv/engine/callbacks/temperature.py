@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...layers import set_temperature
+from ...layers import set_temperature, temperature_at
 from .base import RunCallback
 
 
@@ -29,11 +29,7 @@ class SamplingTemperature(RunCallback):
 
     def on_train_batch_begin(self, step: int, logs: dict[str, Any] | None = None) -> None:
         if self._samples:
-            value = self.temperature(self.global_step(step), self.total_steps)
+            value = temperature_at(self.global_step(step), self.total_steps, self.start, self.end)
             self._samples = set_temperature(self.model.network, value) > 0
         if self._samples and logs is not None:
             logs["temperature"] = value
-
-    def temperature(self, step: int, total_steps: int) -> float:
-        """Return the temperature of ``step`` (from 0)."""
-        return self.start * (self.end / self.start) ** (step / total_steps)
