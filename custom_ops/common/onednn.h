@@ -8,7 +8,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -96,10 +95,13 @@ class Plan {
     memories.reserve(buffers_.size());
     for (const Buffer& b : buffers_)
       memories.emplace_back(b.layout, cpu_engine(), b.user < 0 ? base + b.offset : users[b.user]);
+    std::vector<dnnl_exec_arg_t> arguments;
     for (const Step& step : steps_) {
-      std::unordered_map<int, dnnl::memory> arguments;
-      for (const auto& [name, buffer] : step.arguments) arguments.emplace(name, memories[buffer]);
-      step.primitive.execute(stream, arguments);
+      arguments.clear();
+      for (const auto& [name, buffer] : step.arguments) arguments.push_back({name, memories[buffer].get()});
+      dnnl::error::wrap_c_api(dnnl_primitive_execute(step.primitive.get(), stream.get(),
+                                                     static_cast<int>(arguments.size()), arguments.data()),
+                              "a oneDNN primitive failed");
     }
     stream.wait();
     workspace.shrink();

@@ -68,7 +68,7 @@ def _missing(op: str, backend: str) -> str:
 def status() -> dict[str, str]:
     """Which backend runs each op under ``backend="auto"`` on CPU, with the reason."""
     if loader.mode() == "reference":
-        return {op: "reference (plain Paddle; PPEFFCONV_OPS=reference)" for op in KERNELS}
+        return dict.fromkeys(KERNELS, "reference (plain Paddle; PPEFFCONV_OPS=reference)")
     loaded = loader.library()
     kernel, plain = f"cpu ({loaded.path})", f"reference (plain Paddle; {loaded.reason or 'no kernel of it is loaded'})"
     return {op: kernel if op in loaded.ops else plain for op in KERNELS}

@@ -42,7 +42,8 @@ def source_folder() -> Path:
 
 def key() -> str:
     """Fingerprint of the library: sources, headers, flags, the headers of oneDNN, Paddle's build and the machine."""
-    facts = (FLAGS, ONEDNN_HEADERS, paddle.version.full_version, paddle.version.commit, sys.platform, platform.machine())
+    versions = (ONEDNN_HEADERS, paddle.version.full_version, paddle.version.commit)
+    facts = (FLAGS, *versions, sys.platform, platform.machine())
     digest = hashlib.sha256(repr(facts).encode())
     folder = source_folder()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".h", ".cc")):
@@ -135,7 +136,7 @@ def _download_headers(folder: Path) -> None:
     """Let pip fetch the headers, 200 kB, into ``folder``/headers; without its dependencies, 50 MB of libraries."""
     fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), ONEDNN_HEADERS]
     if importlib.util.find_spec("pip") is None:
-        raise BuildError(f"the headers of oneDNN are missing and there is no pip: set ONEDNN_INCLUDE ({ONEDNN_HEADERS})")
+        raise BuildError(f"the headers of oneDNN ({ONEDNN_HEADERS}) are missing, and pip too: set ONEDNN_INCLUDE")
     result = subprocess.run(fetch, capture_output=True, text=True, check=False)
     if result.returncode:
         reason = result.stderr.strip().splitlines()[-1:] or ["pip failed"]
