@@ -39,8 +39,8 @@ class BackwardTile {
     const int64_t width = g_.out_width(), height = g_.out_height();
     for (int64_t c = 0; c < g_.channels; c += kGroup) {
       const int64_t count = std::min(kGroup, g_.channels - c);
-      stage(x + c * g_.height * g_.width, count, g_.height, g_.width, in_, scratch->image.data());
-      stage(dy + c * height * width, count, height, width, out_, scratch->dy.data());
+      run_.stage(x + c * g_.height * g_.width, count, g_.height, g_.width, in_, scratch->image.data());
+      run_.stage(dy + c * height * width, count, height, width, out_, scratch->dy.data());
       const T* weights = channel + c * g_.taps();
       run_.gradient(forward_, width, scratch->filter.data(),
                     {count, g_.taps(), scratch->image.data(), in_.size(), weights, scratch->dy.data() + out_.left,

@@ -37,6 +37,7 @@ struct GradientChannels {
 
 template <typename T>
 struct RowFunctions {
+  void (*stage)(const T* planes, int64_t count, int64_t height, int64_t width, const Staging&, T* scratch);
   void (*filter)(const Plan&, int64_t width, const T* filter, const Channels<T>&);
   void (*gradient)(const Plan&, int64_t width, const T* filter, const GradientChannels<T>&);
 };
@@ -48,25 +49,6 @@ struct RowFunctions {
 // Rows per tile: the filters of a tile stay in the second-level cache while its channels go by.
 inline int64_t tile_rows(const Geometry& g, int64_t row_bytes, int64_t cache_bytes) {
   return std::clamp<int64_t>(cache_bytes / row_bytes, 1, std::max<int64_t>(g.out_height(), 1));
-}
-
-// Stages `count` successive planes. Zeros around the copies are left from the allocation: whatever the tile, rows lie at
-// multiples of the same pitch, so that every copy fills the same columns.
-template <typename T>
-void stage(const T* planes, int64_t count, int64_t height, int64_t width, const Staging& to, T* scratch) {
-  for (int64_t c = 0; c < count; ++c, planes += height * width, scratch += to.size()) {
-    for (int64_t row = to.first; row < to.last; ++row) {
-      const T* from = planes + row * width;
-      if (to.phases == 1) {
-        std::memcpy(scratch + to.offset(row, to.left), from, width * sizeof(T));
-        continue;
-      }
-      for (int64_t phase = 0; phase < to.phases; ++phase) {
-        T* row_to = scratch + to.offset(row, to.left + phase);
-        for (int64_t x = phase; x < width; x += to.phases) *row_to++ = from[x];
-      }
-    }
-  }
 }
 
 template <typename T>
@@ -104,7 +86,7 @@ void forward(const Geometry& g, bool add, const T* x, const T* channel, const T*
           const int64_t end = std::min((part + 1) * block, g.channels);
           for (int64_t c = part * block; c < end; c += kGroup) {
             const int64_t plane = b * g.channels + c, count = std::min(kGroup, end - c);
-            stage(x + plane * g.height * g.width, count, g.height, g.width, in, image.data());
+            run.stage(x + plane * g.height * g.width, count, g.height, g.width, in, image.data());
             run.filter(plan, width, filter.data(),
                        {count, g.taps(), image.data(), in.size(), channel + plane * g.taps(),
                         y + plane * height * width, height * width});

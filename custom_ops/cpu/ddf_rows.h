@@ -19,47 +19,82 @@ inline void store(T* to, typename Vector<T>::type value) {
   __builtin_memcpy(to, &value, VECTOR_BYTES);
 }
 
-// N vectors of one row in M channels, kept in registers over all taps, so that a spatial filter is loaded once for M.
-template <int N, int M, bool kAdd, typename T>
-inline void filter_block(const Tap* tap, const Tap* end, const Channels<T>& to, int64_t c, int64_t i, int64_t place,
-                         const T* filter, int64_t count) {
-  typedef typename Vector<T>::type V;
+// Copies a row; the last vector overlaps the one before, which is faster than a remainder.
+template <typename T>
+inline void copy_row(const T* from, T* to, int64_t width) {
   constexpr int64_t kLanes = Vector<T>::kLanes;
-  const T *image = to.image + c * to.image_size + i, *channel = to.channel + c * to.taps;
-  V sum[M][N] = {};
-  for (; tap != end; ++tap) {
-    const T *x = image + tap->image, *f = filter + i + tap->filter, *w = channel + tap->index;
-    for (int n = 0; n < N; ++n) {
-      const V pixel = load(f + n * kLanes);
-      for (int m = 0; m < M; ++m) {
-        const T weight = w[m * to.taps];
-        sum[m][n] += (kAdd ? pixel + weight : pixel * weight) * load(x + m * to.image_size + n * kLanes);
-      }
-    }
+  if (width < kLanes) {
+    for (int64_t i = 0; i < width; ++i) to[i] = from[i];
+    return;
   }
-  for (int m = 0; m < M; ++m) {
-    T* y = to.y + (c + m) * to.y_size + place + i;
-    for (int n = 0; n < N; ++n) {
-      if (count >= (n + 1) * kLanes) {
-        store(y + n * kLanes, sum[m][n]);
-      } else {
-        for (int64_t lane = n * kLanes; lane < count; ++lane) y[lane] = sum[m][n][lane - n * kLanes];
+  for (int64_t i = 0; i < width - kLanes; i += kLanes) store(to + i, load(from + i));
+  store(to + width - kLanes, load(from + width - kLanes));
+}
+
+// Stages `count` successive planes. Zeros around the copies are left from the allocation: whatever the tile, rows lie at
+// multiples of the same pitch, so that every copy fills the same columns.
+template <typename T>
+void stage(const T* planes, int64_t count, int64_t height, int64_t width, const Staging& to, T* scratch) {
+  for (int64_t c = 0; c < count; ++c, planes += height * width, scratch += to.size()) {
+    for (int64_t row = to.first; row < to.last; ++row) {
+      const T* from = planes + row * width;
+      if (to.phases == 1) {
+        copy_row(from, scratch + to.offset(row, to.left), width);
+        continue;
+      }
+      for (int64_t phase = 0; phase < to.phases; ++phase) {
+        T* row_to = scratch + to.offset(row, to.left + phase);
+        for (int64_t x = phase; x < width; x += to.phases) *row_to++ = from[x];
       }
     }
   }
 }
 
+// N vectors of one row, at the columns `at`, in M channels: the sums stay in registers over all taps, and a spatial
+// filter is loaded once for M.
+template <int N, int M, bool kAdd, typename T>
+inline void filter_block(const Tap* tap, const Tap* end, const Channels<T>& to, int64_t c, const T* filter,
+                         const int64_t (&at)[N], T* y, int64_t y_size) {
+  typedef typename Vector<T>::type V;
+  const T *image = to.image + c * to.image_size, *channel = to.channel + c * to.taps;
+  V sum[M][N];
+  for (int m = 0; m < M; ++m) {
+    for (int n = 0; n < N; ++n) sum[m][n] = V{};
+  }
+  for (; tap != end; ++tap) {
+    const T *x = image + tap->image, *f = filter + tap->filter, *w = channel + tap->index;
+    for (int n = 0; n < N; ++n) {
+      const V pixel = load(f + at[n]);
+      for (int m = 0; m < M; ++m) {
+        const T weight = w[m * to.taps];
+        sum[m][n] += (kAdd ? pixel + weight : pixel * weight) * load(x + m * to.image_size + at[n]);
+      }
+    }
+  }
+  for (int m = 0; m < M; ++m) {
+    for (int n = 0; n < N; ++n) store(y + m * y_size + at[n], sum[m][n]);
+  }
+}
+
+// As in copy_row the last vectors overlap; a row of less than one goes by way of a buffer.
 template <int M, bool kAdd, typename T>
 inline void filter_channels(const Plan& plan, int64_t width, const T* filter, const Channels<T>& to, int64_t c) {
   constexpr int64_t kLanes = Vector<T>::kLanes;
   const Tap* taps = plan.taps.data();
   for (const Row& row : plan.rows) {
     const Tap *first = taps + row.first, *last = taps + row.last;
-    int64_t i = 0;
-    for (; i + kLanes < width; i += 2 * kLanes) {
-      filter_block<2, M, kAdd>(first, last, to, c, i, row.place, filter, width - i);
+    T* y = to.y + c * to.y_size + row.place;
+    if (width <= kLanes) {
+      T buffer[M * kLanes];
+      filter_block<1, M, kAdd>(first, last, to, c, filter, {0}, buffer, kLanes);
+      for (int m = 0; m < M; ++m) copy_row(buffer + m * kLanes, y + m * to.y_size, width);
+      continue;
     }
-    if (i < width) filter_block<1, M, kAdd>(first, last, to, c, i, row.place, filter, width - i);
+    for (int64_t i = 0; i < width; i += 2 * kLanes) {
+      const int64_t end = width - kLanes;
+      filter_block<2, M, kAdd>(first, last, to, c, filter, {i < end ? i : end, i + kLanes < end ? i + kLanes : end}, y,
+                               to.y_size);
+    }
   }
 }
 
@@ -120,6 +155,6 @@ void gradient_rows(const Plan& plan, int64_t width, const T* filter, const Gradi
 
 template <typename T>
 RowFunctions<T> row_functions(bool add) {
-  if (add) return {filter_rows<true, T>, gradient_rows<true, T>};
-  return {filter_rows<false, T>, gradient_rows<false, T>};
+  if (add) return {stage<T>, filter_rows<true, T>, gradient_rows<true, T>};
+  return {stage<T>, filter_rows<false, T>, gradient_rows<false, T>};
 }
