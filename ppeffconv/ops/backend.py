@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import paddle
 from paddle import Tensor
+from paddle.jit import not_to_static
 
 from . import loader
 
@@ -16,6 +17,7 @@ KERNELS = {
 }
 
 
+@not_to_static  # it reads the state of this process: nothing to trace
 def choose_backend(op: str, backend: str, *tensors: Tensor) -> str:
     """Return the backend that will run ``op``: "cpu" or "reference".
 
