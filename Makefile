@@ -20,12 +20,17 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --no-compile -e ".[cpu,dev]"
 	@touch $@
 
-setup: $(VENV)/.ready
+# The kernels; where they cannot be compiled, plain Paddle runs in their place.
+$(VENV)/.ops: $(VENV)/.ready $(wildcard custom_ops/*/*.h custom_ops/*/*.cc)
+	$(BIN)/python -W ignore -m ppeffconv.ops build --optional
+	@touch $@
 
-train: $(VENV)/.ready
+setup: $(VENV)/.ops
+
+train: $(VENV)/.ops
 	$(BIN)/python tools/train.py -c configs/quickstart.yaml
 
-test: $(VENV)/.ready-dev
+test: $(VENV)/.ready-dev $(VENV)/.ops
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.ready-dev

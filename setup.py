@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ppeffconv" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+
+class BuildWithKernels(build_py):
+    """Installs custom_ops/ inside the package, where `python -m ppeffconv.ops build` finds the sources."""
+
+    def run(self) -> None:
+        super().run()
+        if not getattr(self, "editable_mode", False):
+            shutil.copytree(HERE / "custom_ops", Path(self.build_lib) / "ppeffconv" / "custom_ops", dirs_exist_ok=True)
+
 
 setup(
     name="ppeffconv",
@@ -35,5 +47,6 @@ setup(
         "seg": ["paddleseg==2.8.0", "numpy<2"],
         "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6"],
     },
+    cmdclass={"build_py": BuildWithKernels},
     zip_safe=False,
 )

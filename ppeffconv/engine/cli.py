@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..config import Config, load_config
-from ..utils import logger
+from ..utils import logger, runtime
 from .build import first_line
 from .callbacks import TrainingInterrupted
 from .distributed import rank
@@ -54,6 +54,7 @@ def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
     for noise in ("When training, we now always track", "To copy construct from a tensor"):
         warnings.filterwarnings("ignore", message=noise)  # paddle.Model and BatchNorm say so in every run
     logger.setup(rank=rank())
+    runtime.tune()
     try:
         code = main(args) or 0
     except TrainingInterrupted as stop:

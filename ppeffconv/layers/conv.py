@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import math
 
-import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from ..ops.primitives import add_bias
-
-
-def pair(value: int | tuple[int, int] | list[int], name: str, minimum: int = 1) -> tuple[int, int]:
-    """Return ``value`` as (height, width); ValueError if it is not one or two integers of at least ``minimum``."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or not all(isinstance(v, int) and v >= minimum for v in values):
-        raise ValueError(f"{name} must be one or two integers >= {minimum}, got {value!r}")
-    return values
+from ..ops import conv2d
+from ..ops.conv2d import pair
 
 
 def check_channels(in_channels: int, out_channels: int, groups: int = 1) -> None:
@@ -71,18 +63,15 @@ class Conv2D(nn.Conv2D):
     ) -> None:
         check_channels(in_channels, out_channels, groups)
         kernel = pair(kernel_size, "kernel_size")
-        pair(stride, "stride")
-        pair(padding, "padding", minimum=0)
-        pair(dilation, "dilation")
         if bias_attr is None or bias_attr is True:
             bias_attr = fan_in_uniform(in_channels // groups * kernel[0] * kernel[1])
         super().__init__(
             in_channels,
             out_channels,
             kernel,
-            stride=stride,
-            padding=padding,
-            dilation=dilation,
+            stride=pair(stride, "stride"),
+            padding=pair(padding, "padding", minimum=0),
+            dilation=pair(dilation, "dilation"),
             groups=groups,
             weight_attr=kaiming_fan_out([out_channels, in_channels // groups, *kernel]),
             bias_attr=bias_attr,
@@ -91,5 +80,4 @@ class Conv2D(nn.Conv2D):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self._channels, "Conv2D")
-        y = F.conv2d(x, self.weight, None, self._stride, self._padding, self._dilation, self._groups)
-        return add_bias(y, self.bias)
+        return conv2d(x, self.weight, self.bias, self._stride, self._padding, self._dilation, self._groups)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import paddle
-import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from ..ops import conv2d
 from .conv import Conv2D, check_channels, check_input, kaiming_fan_out, pair
 from .pointwise import centre_margins, window_centres
 
@@ -62,7 +62,7 @@ class HetConv2D(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.in_channels, "HetConv2D")
-        pointwise = F.conv2d(window_centres(x, self._margins), self.pointwise_weight(), stride=self.stride)
+        pointwise = conv2d(window_centres(x, self._margins), self.pointwise_weight(), stride=self.stride)
         return self.gwc(x) + pointwise
 
     def pointwise_weight(self) -> Tensor:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import paddle
-import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 from paddle.autograd import PyLayer
 
-from ..ops.primitives import add_bias
+from ..ops import conv2d
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 
 MASK_VALUES = ("binary", "sign")
@@ -105,8 +104,7 @@ class LearnedVersatileConv2D(nn.Layer):
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.in_channels, "LearnedVersatileConv2D")
         weight = (self.weight.unsqueeze(0) * self.masks()).reshape([-1, *self.weight.shape[1:]])[: self.out_channels]
-        y = F.conv2d(x, weight, None, self.stride, list(self.padding), self.dilation, self.groups)
-        return add_bias(y, self.bias)
+        return conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
         """{"orthogonality": mean over mask sets of 1/2 ||M^T M / D - I||_F^2}, M = [vec M_1 .. vec M_s] [D, s]."""

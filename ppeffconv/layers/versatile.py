@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import paddle
-import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from ..ops import conv2d
 from ..ops.primitives import add_bias, channels, crop2d
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 
@@ -98,7 +98,7 @@ class VersatileConv2D(nn.Layer):
                 first = start if self.channel_mode == "paper" else 0
                 weight = kernel[:, first : first + kept] if self.delta else kernel
                 window = channels(inner, start, kept)
-                outputs.append(F.conv2d(window, weight, None, self.stride, padding, self.dilation, self.groups))
+                outputs.append(conv2d(window, weight, None, self.stride, padding, self.dilation, self.groups))
         y = paddle.concat(outputs, axis=1) if len(outputs) > 1 else outputs[0]
         if y.shape[1] != self.out_channels:
             y = channels(y, 0, self.out_channels)

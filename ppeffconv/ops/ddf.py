@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import paddle
 from paddle import Tensor
 from paddle.jit import not_to_static
 
-from . import reference
+from . import loader, reference
 from .backend import choose_backend
 
 MODES = ("mul", "add")
@@ -43,8 +44,10 @@ def ddf(
         RuntimeError: the backend asked for is not available.
     """
     _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode)
-    choose_backend("ddf", backend)
+    stride, dilation = _within(x, stride, dilation)
     taps = channel_filter.flatten(2)
+    if choose_backend("ddf", backend, x, taps, spatial_filter) == "cpu":
+        return loader.call("ddf", x, taps, spatial_filter, kernel_size, stride, dilation, mode)[0]
     return reference.ddf(x, taps, spatial_filter, kernel_size, stride, dilation, mode)
 
 
@@ -53,17 +56,13 @@ def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mod
     if mode not in MODES:
         raise ValueError(f"ddf: mode must be 'mul' or 'add', got {mode!r}")
     for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
-        if not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:
             raise ValueError(f"ddf: {name} must be a positive integer, got {value!r}")
     if kernel_size % 2 == 0:
         raise ValueError(f"ddf: kernel_size must be odd, got {kernel_size}")
-    if x.ndim != 4:
-        raise ValueError(f"ddf: x must be [B, C, H, W], got shape {list(x.shape)}")
-    if not x.dtype == channel_filter.dtype == spatial_filter.dtype:
-        raise ValueError(
-            f"ddf: dtypes must agree, got x {x.dtype}, channel_filter {channel_filter.dtype}, "
-            f"spatial_filter {spatial_filter.dtype}"
-        )
+    _check_tensors(x=x, channel_filter=channel_filter, spatial_filter=spatial_filter)
+    if x.ndim != 4 or 0 in x.shape[1:]:
+        raise ValueError(f"ddf: x must be [B, C, H, W] and not empty, got shape {list(x.shape)}")
     batch, channels, height, width = x.shape
     taps = kernel_size * kernel_size
     square = [batch, channels, kernel_size, kernel_size]
@@ -72,6 +71,23 @@ def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mod
     out = [batch, taps, *(size if size < 0 else (size - 1) // stride + 1 for size in (height, width))]
     if not _fits(spatial_filter, out):
         raise ValueError(f"ddf: spatial_filter must be {out} for x {x.shape}, got {list(spatial_filter.shape)}")
+
+
+def _check_tensors(**tensors: Tensor) -> None:
+    for name, tensor in tensors.items():
+        if not (hasattr(tensor, "stop_gradient") and paddle.is_floating_point(tensor)):
+            got = getattr(tensor, "dtype", type(tensor).__name__)
+            raise ValueError(f"ddf: {name} must be a tensor of a floating dtype, got {got}")
+    if len({str(tensor.dtype) for tensor in tensors.values()}) > 1:
+        got = ", ".join(f"{name} {tensor.dtype}" for name, tensor in tensors.items())
+        raise ValueError(f"ddf: dtypes must agree, got {got}")
+
+
+@not_to_static
+def _within(x: Tensor, stride: int, dilation: int) -> tuple[int, int]:
+    """Stride and dilation no larger than the image: beyond it nothing changes but the padding."""
+    limit = max(x.shape[2:])
+    return (stride, dilation) if min(x.shape[2:]) < 0 else (min(stride, limit), min(dilation, limit))
 
 
 def _fits(tensor: Tensor, expected: list[int]) -> bool:

@@ -108,4 +108,4 @@ def test_a_forced_backend_that_is_missing_is_an_error():
     x, c, f = (paddle.to_tensor(oracles.random(*s)) for s in ((1, 2, 3, 3), (1, 2, 9), (1, 9, 3, 3)))
     with pytest.raises(RuntimeError, match="no compiled kernels"):
         ops.ddf(x, c, f, backend="cuda")
-    assert set(ops.status()) == {"ddf", "sample_interpolate"}
+    assert {"ddf", "sample_interpolate"} <= set(ops.status())

@@ -1,0 +1,33 @@
+// Argument checks that the kernels share. The Python layer explains mistakes; these keep a wrong call from crashing.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "paddle/phi/api/all.h"
+
+namespace ppeffconv {
+
+// Paddle Inference hands blocked tensors to ops when its own oneDNN mode is on; read as NCHW they give wrong numbers.
+inline void check_plain(const paddle::Tensor& tensor, const char* name) {
+  PD_CHECK(tensor.is_cpu(), name, " must be on the CPU");
+  PD_CHECK(tensor.layout() != phi::DataLayout::ONEDNN, name,
+           " is in a oneDNN-blocked layout: use paddle.assign(x) before this op, or disable_mkldnn() in the predictor");
+}
+
+inline void check_rank(const paddle::Tensor& tensor, size_t rank, const char* name) {
+  PD_CHECK(tensor.shape().size() == rank, name, " must have ", rank, " dimensions, got ", tensor.shape().size());
+}
+
+inline void check_float_tensor(const paddle::Tensor& tensor, size_t rank, const char* name) {
+  check_plain(tensor, name);
+  check_rank(tensor, rank, name);
+  PD_CHECK(tensor.dtype() == paddle::DataType::FLOAT32, name, " must be float32");
+}
+
+inline void check_positive(const std::vector<int>& values, size_t count, const char* name) {
+  PD_CHECK(values.size() == count, name, " must hold ", count, " numbers, got ", values.size());
+  for (int value : values) PD_CHECK(value > 0, name, " must be positive, got ", value);
+}
+
+}  // namespace ppeffconv

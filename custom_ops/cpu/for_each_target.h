@@ -1,0 +1,43 @@
+// Compiles the header named by KERNELS once per instruction set, each time in a namespace of its own, so that one
+// portable binary holds them all. No include guard: every .cc includes it once for its own kernels. KERNELS must not
+// include standard headers: what they define inline would be compiled for the wider instruction set, and the linker
+// might keep that copy for everybody. PICK(function) is the widest variant that this CPU can run.
+#ifndef KERNELS
+#error "define KERNELS as the quoted name of the header to compile"
+#endif
+
+#define VECTOR_BYTES 16
+namespace generic {
+#include KERNELS
+}
+#undef VECTOR_BYTES
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define VECTOR_BYTES 32
+namespace avx2 {
+#include KERNELS
+}
+#undef VECTOR_BYTES
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")
+#define VECTOR_BYTES 64
+namespace avx512 {
+#include KERNELS
+}
+#undef VECTOR_BYTES
+#pragma GCC pop_options
+
+#define PICK(function)                                                                             \
+  (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&                      \
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")                \
+       ? avx512::function                                                                          \
+       : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2::function          \
+                                                                         : generic::function)
+#else
+#define PICK(function) generic::function
+#endif

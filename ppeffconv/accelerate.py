@@ -1,0 +1,66 @@
+"""The fast CPU convolution for any Paddle network, in place and back."""
+
+from __future__ import annotations
+
+from types import MethodType
+
+from paddle import Tensor, nn
+
+from .ops import conv2d
+
+
+def accelerate(net: nn.Layer, enable: bool = True) -> nn.Layer:
+    """Let the convolutions of a network run by `ppeffconv.ops.conv2d`, or again by Paddle.
+
+    Values and gradients stay the same up to rounding; state dict, layer classes and export do not change. Taken are
+    layers whose forward is that of `paddle.nn.Conv2D`, with zero padding in NCHW; the others stay as they are, and so
+    does everything that the kernel does not take (float64, GPUs, traced programs).
+
+    Args:
+        net: any layer; changed in place.
+        enable: False undoes it.
+
+    Returns:
+        ``net``.
+
+    Raises:
+        ValueError: ``net`` is not a layer.
+    """
+    if not isinstance(net, nn.Layer):
+        raise ValueError(f"accelerate: net must be a paddle.nn.Layer, got {type(net).__name__}")
+    for layer in net.sublayers(include_self=True):
+        if is_accelerated(layer) and not enable:
+            del layer.forward
+        elif enable and _fits(layer):
+            layer.forward = MethodType(_forward, layer)
+    return net
+
+
+def is_accelerated(layer: nn.Layer) -> bool:
+    """Whether `accelerate` has taken this very layer."""
+    return getattr(layer.__dict__.get("forward"), "__func__", None) is _forward
+
+
+def _fits(layer: nn.Layer) -> bool:
+    plain = isinstance(layer, nn.Conv2D) and type(layer).forward is nn.Conv2D.forward and "forward" not in vars(layer)
+    return (
+        plain
+        and layer._padding_mode == "zeros"
+        and layer._data_format == "NCHW"
+        and layer._padding_algorithm == "EXPLICIT"
+        and _symmetric(layer) is not None
+    )
+
+
+def _symmetric(layer: nn.Conv2D) -> list[int] | None:
+    """The padding as [height, width], None if it differs from side to side."""
+    padding = layer._updated_padding
+    if isinstance(padding, int):
+        return [padding, padding]
+    if len(padding) == 4:
+        return [padding[0], padding[2]] if padding[0] == padding[1] and padding[2] == padding[3] else None
+    return list(padding) if len(padding) == 2 else None
+
+
+def _forward(self: nn.Conv2D, x: Tensor) -> Tensor:
+    return conv2d(x, self.weight, self.bias, self._stride, _symmetric(self), self._dilation, self._groups)

@@ -1,0 +1,80 @@
+"""The doctor: `python -m ppeffconv.ops` says what runs the ops and why; `python -m ppeffconv.ops build` compiles."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+
+import paddle
+
+from ..utils import logger
+from . import backend, build, loader
+
+CPU_FEATURES = ("sse4_2", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_tile")
+
+
+def report() -> str:
+    """What runs each op here, and what the answer depends on."""
+    facts = {
+        "Paddle": f"{paddle.version.full_version} ({paddle.version.commit[:12]}), Python {platform.python_version()}",
+        "threads": f"{paddle.get_flags('FLAGS_paddle_num_threads')['FLAGS_paddle_num_threads']} of {os.cpu_count()}",
+        "compiler": _compiler(),
+        "CUDA": paddle.version.cuda() if paddle.is_compiled_with_cuda() else "none: this Paddle is for CPUs",
+        "CPU": _cpu(),
+        "sources": _or_error(build.source_folder),
+        "looked for": _or_error(lambda: ", ".join(map(str, build.candidates()))),
+        "PPEFFCONV_OPS": loader.mode(),
+    }
+    lines = [f"{name + ':':<15}{value}" for name, value in facts.items()]
+    lines += [f"{op + ':':<24}{what}" for op, what in backend.status().items()]
+    if loader.mode() != "reference" and not loader.library().ops:
+        lines.append("to compile the kernels: python -m ppeffconv.ops build")
+    return "\n".join(lines)
+
+
+def _compiler() -> str:
+    program = build.compiler()
+    if program is None:
+        return "none: install g++, or name another one in CXX"
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    return f"{program}, {(version.splitlines() or ['version unknown'])[0]}"
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            known = next((line.split() for line in file if line.startswith("flags")), [])
+    except OSError:
+        known = []
+    return f"{platform.machine()} {' '.join(f for f in CPU_FEATURES if f in known)}".strip()
+
+
+def _or_error(fact) -> str:
+    try:
+        return str(fact())
+    except RuntimeError as error:
+        return str(error)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m ppeffconv.ops", description=__doc__)
+    parser.add_argument("action", nargs="?", choices=("doctor", "build"), default="doctor")
+    parser.add_argument("--optional", action="store_true", help="a build that is not possible is no failure")
+    args = parser.parse_args()
+    logger.setup()
+    if args.action == "build":
+        try:
+            build.build()
+        except (build.BuildError, OSError) as error:
+            message = str(error) if not args.optional else str(error).splitlines()[0]
+            sys.stderr.write(f"the kernels were not compiled, plain Paddle runs every op: {message}\n")
+            return 0 if args.optional else 1
+    sys.stdout.write(report() + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Compiling the kernels in custom_ops/ into one shared library, found again by what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import paddle
+from filelock import FileLock
+
+from ..utils.download import home
+from ..utils.files import replacing
+from ..utils.logger import get_logger
+
+PACKAGE = Path(__file__).parents[1]
+# beside the package in a checkout, inside it when installed
+SOURCE_FOLDERS = (PACKAGE.parent / "custom_ops", PACKAGE / "custom_ops")
+FLAGS = ("-std=c++17", "-O3", "-fopenmp", "-fPIC", "-shared", "-fvisibility=hidden")
+# Paddle bundles oneDNN 3.6 without complete headers; these have the same major version and interface
+ONEDNN_HEADERS = "onednn-devel==2025.1.0"
+
+
+class BuildError(RuntimeError):
+    """Why the kernels could not be compiled, in words."""
+
+
+def source_folder() -> Path:
+    """Return custom_ops/; BuildError if this installation has none."""
+    for folder in SOURCE_FOLDERS:
+        if folder.is_dir():
+            return folder
+    raise BuildError(f"there are no kernel sources: expected {' or '.join(map(str, SOURCE_FOLDERS))}")
+
+
+def key() -> str:
+    """Fingerprint of the library: sources, headers, flags, the headers of oneDNN, Paddle's build and the machine."""
+    versions = (ONEDNN_HEADERS, paddle.version.full_version, paddle.version.commit)
+    facts = (FLAGS, *versions, sys.platform, platform.machine())
+    digest = hashlib.sha256(repr(facts).encode())
+    folder = source_folder()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix in (".h", ".cc")):
+        contents = path.read_bytes()
+        digest.update(f"{path.relative_to(folder)} {len(contents)}\n".encode())
+        digest.update(contents)
+    return digest.hexdigest()[:16]
+
+
+def candidates() -> list[Path]:
+    """Where a library for these sources may lie: in the package (installed with it), or in the cache."""
+    name = f"ppeffconv_ops_{key()}.so"
+    return [PACKAGE / "lib" / name, home() / "ops" / name]
+
+
+def find() -> Path | None:
+    """Return the library that was built from these very sources for this Paddle, if there is one."""
+    return next((path for path in candidates() if path.is_file()), None)
+
+
+def compiler() -> str | None:
+    """Path of the C++ compiler: ``$CXX``, else g++."""
+    return shutil.which(os.environ.get("CXX") or "g++")
+
+
+def build(target: Path | None = None) -> Path:
+    """Compile the kernels unless that has been done, and return the library; safe in many processes at once.
+
+    Args:
+        target: folder for the library; default: the cache, ``$PPEFFCONV_HOME/ops`` or ``~/.cache/ppeffconv/ops``.
+
+    Raises:
+        BuildError: there is no compiler, the headers of oneDNN cannot be had, or the compiler fails.
+    """
+    path = candidates()[1] if target is None else Path(target) / candidates()[1].name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if not path.is_file():
+            with replacing(path) as temporary:
+                _compile(temporary)
+    return path
+
+
+def _compile(output: Path) -> None:
+    program = compiler()
+    if program is None:
+        raise BuildError("there is no C++ compiler: install g++, or name another one in CXX")
+    arguments = command(program, output, onednn_headers())
+    get_logger().info(f"compiling the kernels, half a minute: {output.parent}")
+    result = subprocess.run(arguments, capture_output=True, text=True, errors="replace", check=False)
+    if result.returncode:
+        raise BuildError(f"{program} failed:\n{result.stderr[-4000:]}\nThe command was: {' '.join(arguments)}")
+
+
+def command(program: str, output: Path, headers: Path) -> list[str]:
+    """The compiler's command line.
+
+    Paddle's own OpenMP runtime is linked, not the compiler's: two in one process hang a forked worker of a DataLoader.
+    """
+    from paddle.utils.cpp_extension import CppExtension
+
+    folder = source_folder()
+    sources = sorted(str(path) for path in (folder / "cpu").glob("*.cc"))
+    paddles = CppExtension(name="ppeffconv_ops", sources=sources)
+    includes = [*(f"-isystem{path}" for path in (*paddles.include_dirs, headers)), f"-I{folder}"]
+    libraries = [option for path in paddles.library_dirs for option in (f"-L{path}", f"-Wl,-rpath,{path}")]
+    libraries += [*paddles.extra_link_args, "-l:libdnnl.so.3", "-l:libiomp5.so"]
+    # compiling and linking are two steps in effect: -fopenmp at the link would add libgomp
+    return [program, *FLAGS, *paddles.extra_compile_args, *includes, *sources, "-o", str(output), *libraries]
+
+
+def onednn_headers() -> Path:
+    """Return a folder with oneDNN's headers: ``$ONEDNN_INCLUDE``, an installed copy, or one that pip downloads."""
+    cached = home() / "include" / ONEDNN_HEADERS.replace("==", "-")
+    for folder in (os.environ.get("ONEDNN_INCLUDE"), Path(sys.prefix) / "include", cached):
+        if folder and (Path(folder) / "oneapi" / "dnnl" / "dnnl.hpp").is_file():
+            return Path(folder)
+    with FileLock(f"{cached}.lock"), tempfile.TemporaryDirectory() as scratch:
+        if not cached.is_dir():
+            _download_headers(Path(scratch))
+            unpacked = next(Path(scratch).glob("*/*.data/data/include"))
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            staged = Path(tempfile.mkdtemp(dir=cached.parent))
+            shutil.copytree(unpacked, staged, dirs_exist_ok=True)
+            os.replace(staged, cached)
+    return cached
+
+
+def _download_headers(folder: Path) -> None:
+    """Let pip fetch the headers, 200 kB, into ``folder``/headers; without its dependencies, 50 MB of libraries."""
+    fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), ONEDNN_HEADERS]
+    if importlib.util.find_spec("pip") is None:
+        raise BuildError(f"the headers of oneDNN ({ONEDNN_HEADERS}) are missing, and pip too: set ONEDNN_INCLUDE")
+    result = subprocess.run(fetch, capture_output=True, text=True, check=False)
+    if result.returncode:
+        reason = result.stderr.strip().splitlines()[-1:] or ["pip failed"]
+        raise BuildError(
+            f"the headers of oneDNN cannot be had ({reason[0]}). Where there is a network: pip download --no-deps "
+            f"{ONEDNN_HEADERS}; unpack it and set ONEDNN_INCLUDE to its include folder"
+        )
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder / "headers")

@@ -1,0 +1,74 @@
+"""The only place that touches the binary: at most one library of compiled kernels a process, loaded at first use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paddle
+from paddle import Tensor
+
+from ..utils.logger import get_logger
+from . import build
+
+PREFIX = "ppeffconv_"  # of the ops' names in Paddle's own registry
+MODES = ("auto", "cpu", "cuda", "reference")
+HINT = "`python -m ppeffconv.ops build` compiles them, `python -m ppeffconv.ops` says more"
+
+
+@dataclass
+class Library:
+    """What was loaded: its path and the ops in it, or why there are none."""
+
+    path: Path | None = None
+    ops: frozenset[str] = field(default_factory=frozenset)
+    reason: str = ""
+
+
+_lock = threading.Lock()
+_library: Library | None = None
+
+
+def mode() -> str:
+    """What ``PPEFFCONV_OPS`` asks for: "auto" (its default), "cpu", "cuda" or "reference"; ValueError for others."""
+    value = os.environ.get("PPEFFCONV_OPS") or "auto"
+    if value not in MODES:
+        raise ValueError(f"PPEFFCONV_OPS must be one of {', '.join(MODES)}, got {value!r}")
+    return value
+
+
+def library() -> Library:
+    """Return the loaded library; the first call looks for one that has been built, and never compiles."""
+    global _library
+    if _library is None:
+        with _lock:
+            if _library is None:
+                _library = _load()
+                if not _library.ops:
+                    get_logger().info(f"plain Paddle runs every op: {_library.reason}")
+    return _library
+
+
+def _load() -> Library:
+    try:
+        path = build.find()
+        if path is None:
+            return Library(reason=f"the kernels have not been compiled for this Paddle; {HINT}")
+        return Library(path, _register(path))
+    except (OSError, RuntimeError, ValueError) as error:
+        return Library(reason=str(error).strip().splitlines()[-1])
+
+
+def _register(path: Path) -> frozenset[str]:
+    """Register the ops of a library with Paddle; their names in our API."""
+    from paddle.utils.cpp_extension import load_op_meta_info_and_register_op
+
+    names = load_op_meta_info_and_register_op(str(path))
+    return frozenset(name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX))
+
+
+def call(op: str, *arguments: Tensor | int | float | bool | list[int] | None) -> list[Tensor]:
+    """Run a compiled op: its inputs (None for an optional one that is absent), then its attributes, in order."""
+    return paddle._C_ops._run_custom_op(PREFIX + op, *arguments)
