@@ -2,6 +2,7 @@
 
 #include "common/checks.h"
 #include "common/onednn.h"
+#include "cpu/conv2d_gemm.h"
 
 namespace ppeffconv {
 namespace {
@@ -54,6 +55,19 @@ struct Geometry {
   }
 
   bool empty() const { return x[0] == 0; }
+  // Whether one matrix product is faster than oneDNN's direct kernels: rows this narrow, and weights large enough to
+  // matter. Measured with AVX-512; the gradient of the weights gets up to speed last, and 1x1 kernels need no columns.
+  bool tiny(int64_t row) const {
+    constexpr int64_t kLargeWeight = 1 << 15;
+    return w.size() == 4 && out[3] <= row && w[0] * w[1] * w[2] * w[3] >= kLargeWeight;
+  }
+  bool tiny_data() const { return tiny(w[2] * w[3] == 1 ? 4 : 2); }
+  bool tiny_weights() const { return tiny(4); }
+
+  TinyConvolution as_product() const {
+    return {x[0],      x[1],      x[2],       x[3],       w[0],            w[2],           w[3], out[2], out[3],
+            stride[0], stride[1], padding[0], padding[1], dilation[0] + 1, dilation[1] + 1};
+  }
   memory::desc bias_desc() const { return bias.empty() ? memory::desc() : plain(bias, Layout::a); }
 };
 
@@ -144,13 +158,17 @@ Geometry check(const paddle::Tensor& x, const paddle::Tensor& w, const paddle::T
   return g;
 }
 
-void* pointer(const paddle::Tensor& tensor) { return const_cast<void*>(tensor.data()); }
+float* floats(const paddle::Tensor& tensor) { return const_cast<float*>(tensor.data<float>()); }
 
 std::vector<paddle::Tensor> run_forward(const paddle::Tensor& x, const paddle::Tensor& w, const paddle::Tensor* bias,
                                         const Ints& stride, const Ints& padding, const Ints& dilation, int groups) {
   const Geometry g = check(x, w, bias, stride, padding, dilation, groups);
   paddle::Tensor out = paddle::empty(g.out, paddle::DataType::FLOAT32, x.place());
-  if (!g.empty()) plan_for(g, kForward)->run({pointer(x), pointer(w), pointer(out), bias ? pointer(*bias) : nullptr});
+  if (g.empty()) return {out};
+  if (g.tiny_data())
+    g.as_product().forward(floats(x), floats(w), bias ? floats(*bias) : nullptr, floats(out));
+  else
+    plan_for(g, kForward)->run({floats(x), floats(w), floats(out), bias ? floats(*bias) : nullptr});
   return {out};
 }
 
@@ -166,10 +184,19 @@ std::vector<paddle::Tensor> run_backward(const paddle::Tensor& x, const paddle::
   };
   std::vector<paddle::Tensor> gradients = {gradient(x), gradient(w)};
   if (bias) gradients.push_back(gradient(*bias));
-  if (!g.empty() && (need_x || need_weight))
+  if (g.empty()) return gradients;
+  float* grad_bias = bias ? floats(gradients[2]) : nullptr;
+  if (need_x && g.tiny_data()) {
+    g.as_product().backward_data(floats(w), floats(grad_out), floats(gradients[0]));
+    need_x = false;
+  }
+  if (need_weight && g.tiny_weights()) {
+    g.as_product().backward_weights(floats(x), floats(grad_out), floats(gradients[1]), grad_bias);
+    need_weight = false;
+  }
+  if (need_x || need_weight)
     plan_for(g, kBackward, need_x, need_weight)
-        ->run({pointer(x), pointer(w), pointer(grad_out), pointer(gradients[0]), pointer(gradients[1]),
-               bias ? pointer(gradients[2]) : nullptr});
+        ->run({floats(x), floats(w), floats(grad_out), floats(gradients[0]), floats(gradients[1]), grad_bias});
   return gradients;
 }
 

@@ -97,7 +97,7 @@ void backward(const Geometry& g, bool add, const T* x, const T* channel, const T
               const Gradients<T>& to) {
   const RowFunctions<T> run = PICK(row_functions<T>(add));
   const int64_t row_bytes = 2 * g.taps() * round_up(g.out_width(), lanes<T>()) * sizeof(T);
-  const int64_t rows = tile_rows(g, row_bytes, 192 << 10), tiles = (g.out_height() + rows - 1) / rows;
+  const int64_t rows = tile_rows(g.out_height(), row_bytes, 192 << 10), tiles = (g.out_height() + rows - 1) / rows;
   const int64_t image = g.channels * g.height * g.width, weights = g.channels * g.taps();
   const int64_t out = g.out_height() * g.out_width();
   // One share per tile, summed in order: the result does not depend on the threads.

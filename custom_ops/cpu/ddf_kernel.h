@@ -1,8 +1,6 @@
 // Decoupled dynamic filtering on CPU: tiles of rows, staged so that the inner loops need no edges and no strides.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -46,11 +44,6 @@ struct RowFunctions {
 #include "for_each_target.h"
 #undef KERNELS
 
-// Rows per tile: the filters of a tile stay in the second-level cache while its channels go by.
-inline int64_t tile_rows(const Geometry& g, int64_t row_bytes, int64_t cache_bytes) {
-  return std::clamp<int64_t>(cache_bytes / row_bytes, 1, std::max<int64_t>(g.out_height(), 1));
-}
-
 template <typename T>
 void stage_filters(const T* filters, const Geometry& g, const FilterStaging& to, T* scratch) {
   const int64_t width = g.out_width();
@@ -66,7 +59,7 @@ template <typename T>
 void forward(const Geometry& g, bool add, const T* x, const T* channel, const T* spatial, T* y) {
   const RowFunctions<T> run = PICK(row_functions<T>(add));
   const int64_t height = g.out_height(), width = g.out_width(), pitch = round_up(width, lanes<T>());
-  const int64_t rows = tile_rows(g, g.taps() * pitch * sizeof(T), 96 << 10);
+  const int64_t rows = tile_rows(height, g.taps() * pitch * sizeof(T), 96 << 10);
   const int64_t tiles = (height + rows - 1) / rows;
   const int64_t block = std::min<int64_t>(g.channels, 32), blocks = (g.channels + block - 1) / block;
 #pragma omp parallel

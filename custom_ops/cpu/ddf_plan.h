@@ -5,17 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "layout.h"
+
 namespace ppeffconv::ddf {
-
-// Scratch rows are laid out for the widest vectors there are, whichever this CPU has.
-constexpr int kAlign = 64;
-
-template <typename T>
-constexpr int64_t lanes() {
-  return kAlign / sizeof(T);
-}
-
-inline int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 inline int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 

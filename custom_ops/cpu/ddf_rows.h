@@ -1,35 +1,6 @@
 // The inner loops of decoupled dynamic filtering, a row of pixels at a time. Compiled once per instruction set by
 // for_each_target.h: no include guard, no standard headers.
-
-template <typename T>
-struct Vector {
-  typedef T type __attribute__((vector_size(VECTOR_BYTES)));
-  static constexpr int64_t kLanes = VECTOR_BYTES / sizeof(T);
-};
-
-template <typename T>
-inline typename Vector<T>::type load(const T* from) {
-  typename Vector<T>::type value;
-  __builtin_memcpy(&value, from, VECTOR_BYTES);  // no alignment is promised
-  return value;
-}
-
-template <typename T>
-inline void store(T* to, typename Vector<T>::type value) {
-  __builtin_memcpy(to, &value, VECTOR_BYTES);
-}
-
-// Copies a row; the last vector overlaps the one before, which is faster than a remainder.
-template <typename T>
-inline void copy_row(const T* from, T* to, int64_t width) {
-  constexpr int64_t kLanes = Vector<T>::kLanes;
-  if (width < kLanes) {
-    for (int64_t i = 0; i < width; ++i) to[i] = from[i];
-    return;
-  }
-  for (int64_t i = 0; i < width - kLanes; i += kLanes) store(to + i, load(from + i));
-  store(to + width - kLanes, load(from + width - kLanes));
-}
+#include "vectors.h"
 
 // Stages `count` successive planes. Zeros around the copies are left from the allocation: whatever the tile, rows lie at
 // multiples of the same pitch, so that every copy fills the same columns.
@@ -136,12 +107,9 @@ inline void gradient_channels(const Plan& plan, int64_t width, const T* filter, 
   }
   for (int64_t t = 0; t < to.taps; ++t) {
     for (int m = 0; m < M; ++m) {
-      T total = 0, *sums = to.sums + (t * M + m) * kLanes;
-      for (int64_t lane = 0; lane < kLanes; ++lane) {
-        total += sums[lane];
-        sums[lane] = 0;
-      }
-      to.channel_gradient[(c + m) * to.taps + t] = total;
+      T* sums = to.sums + (t * M + m) * kLanes;
+      to.channel_gradient[(c + m) * to.taps + t] = lane_sum<T>(load(sums));
+      store(sums, V{});
     }
   }
 }

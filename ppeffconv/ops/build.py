@@ -111,7 +111,7 @@ def command(program: str, output: Path, headers: Path) -> list[str]:
     includes = [*(f"-isystem{path}" for path in (*paddles.include_dirs, headers)), f"-I{folder}"]
     libraries = [option for path in paddles.library_dirs for option in (f"-L{path}", f"-Wl,-rpath,{path}")]
     libraries += [*paddles.extra_link_args, "-l:libdnnl.so.3", "-l:libiomp5.so"]
-    # compiling and linking are two steps in effect: -fopenmp at the link would add libgomp
+    # --as-needed, the last of Paddle's own options, leaves out the libgomp that -fopenmp would add
     return [program, *FLAGS, *paddles.extra_compile_args, *includes, *sources, "-o", str(output), *libraries]
 
 
@@ -121,11 +121,11 @@ def onednn_headers() -> Path:
     for folder in (os.environ.get("ONEDNN_INCLUDE"), Path(sys.prefix) / "include", cached):
         if folder and (Path(folder) / "oneapi" / "dnnl" / "dnnl.hpp").is_file():
             return Path(folder)
+    cached.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{cached}.lock"), tempfile.TemporaryDirectory() as scratch:
         if not cached.is_dir():
             _download_headers(Path(scratch))
             unpacked = next(Path(scratch).glob("*/*.data/data/include"))
-            cached.parent.mkdir(parents=True, exist_ok=True)
             staged = Path(tempfile.mkdtemp(dir=cached.parent))
             shutil.copytree(unpacked, staged, dirs_exist_ok=True)
             os.replace(staged, cached)

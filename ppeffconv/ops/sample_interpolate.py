@@ -6,7 +6,7 @@ import paddle
 from paddle import Tensor
 from paddle.jit import not_to_static
 
-from . import reference_sampling
+from . import loader, reference_sampling
 from .backend import choose_backend
 
 
@@ -34,9 +34,9 @@ def sample_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: in
         RuntimeError: the backend asked for is not available.
     """
     _check(features, mask, window)
-    if list(sigma.shape) not in ([1], []):
-        raise ValueError(f"sample_interpolate: sigma must hold one element, got shape {list(sigma.shape)}")
-    choose_backend("sample_interpolate", backend)
+    _check_sigma(sigma)
+    if choose_backend("sample_interpolate", backend, features, mask) == "cpu":
+        return loader.call("sample_interpolate", features, mask, sigma.astype(features.dtype), window)[0]
     return reference_sampling.gaussian_interpolate(features, mask, sigma, window)
 
 
@@ -56,9 +56,12 @@ def kernel_interpolate(features: Tensor, mask: Tensor, kernel: Tensor | None, wi
 
 @not_to_static
 def _check(features: Tensor, mask: Tensor, window: int) -> None:
-    if not isinstance(window, int) or window < 1 or window % 2 == 0:
+    if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window < 2**31 or window % 2 == 0:
         raise ValueError(f"sample_interpolate: window must be an odd positive integer, got {window!r}")
-    if features.ndim != 4:
+    for name, tensor in (("features", features), ("mask", mask)):
+        if not hasattr(tensor, "stop_gradient"):
+            raise ValueError(f"sample_interpolate: {name} must be a tensor, got {type(tensor).__name__}")
+    if features.ndim != 4 or 0 in features.shape[1:]:
         raise ValueError(f"sample_interpolate: features must be [N, C, H, W], got shape {list(features.shape)}")
     widened = mask.dtype == paddle.float32 and features.dtype in reference_sampling.HALF
     if "float" not in str(features.dtype) or not (mask.dtype == features.dtype or widened):
@@ -71,3 +74,12 @@ def _check(features: Tensor, mask: Tensor, window: int) -> None:
     # -1 is a size that is not known while a graph is traced
     if len(got) != 4 or any(a != b and a >= 0 and b >= 0 for a, b in zip(got, expected)):
         raise ValueError(f"sample_interpolate: mask must be {expected} for features {list(features.shape)}, got {got}")
+
+
+@not_to_static
+def _check_sigma(sigma: Tensor) -> None:
+    if not (hasattr(sigma, "stop_gradient") and paddle.is_floating_point(sigma)):
+        got = getattr(sigma, "dtype", type(sigma).__name__)
+        raise ValueError(f"sample_interpolate: sigma must be a tensor of a floating dtype, got {got}")
+    if list(sigma.shape) not in ([1], []):
+        raise ValueError(f"sample_interpolate: sigma must hold one element, got shape {list(sigma.shape)}")

@@ -32,6 +32,10 @@ CASES = [
     ((1, 33, 5, 6), (33, 3, 3), {"groups": 33, "padding": 1}),
     ((1, 4, 9, 9), (8, 5, 5), {"groups": 4, "stride": 2, "padding": 2}),
     ((3, 32, 4, 4), (64, 3, 1), {"groups": 2, "padding": (1, 0)}),
+    # narrow images with large weights, which are computed as one matrix product
+    ((3, 64, 3, 2), (64, 3, 3), {"padding": 1}),
+    ((2, 130, 4, 4), (256, 1, 1), {}),
+    ((2, 64, 7, 9), (66, 3, 3), {"stride": (2, 4), "padding": (2, 1), "dilation": (1, 2)}),
 ]
 
 

@@ -78,7 +78,7 @@ def test_values_and_gradients_equal_plain_paddle(case, mode, dtype):
     for shape in SHAPES:
         arrays = make(shape, *case[:2], dtype)
         exact = results([a.astype("float64") for a in arrays], (*case, mode), "reference")
-        for name, got, expected in zip("y x c f".split(), results(arrays, (*case, mode), "cpu"), exact):
+        for name, got, expected in zip("yxcf", results(arrays, (*case, mode), "cpu"), exact):
             assert got.dtype == dtype
             assert error(got, expected) < TOLERANCE[dtype], (shape, name)
 
@@ -179,12 +179,12 @@ def test_any_call_computes_or_raises_value_error(shapes, numbers, mode, types, m
         filters = [batch, k * k, max(height - 1, 0) // stride + 1, max(width - 1, 0) // stride + 1]
         shapes, types = (shapes[0], [batch, channels, k * k], filters), types[:1] * 3
     tensors = [paddle.ones(shape, dtype=dtype) for shape, dtype in zip(shapes, types)]
+    refusal = ""
     try:
-        y = ops.ddf(*tensors, *numbers, mode, backend="auto")
+        y = ops.ddf(*tensors, *numbers, mode)
     except ValueError as error:
-        assert str(error).startswith("ddf: ")
-    else:
-        assert np.isfinite(y.numpy()).all()
+        refusal = str(error)
+    assert refusal.startswith("ddf: ") if refusal else np.isfinite(y.numpy()).all()
 
 
 def test_a_traced_program_keeps_to_paddles_ops(tmp_path):
