@@ -1,6 +1,8 @@
 // Decoupled dynamic filtering on CPU: tiles of rows, staged so that the inner loops need no edges and no strides.
 #pragma once
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -55,13 +57,21 @@ void stage_filters(const T* filters, const Geometry& g, const FilterStaging& to,
   }
 }
 
+// Channels per task. Many, because each task stages the filters anew; few enough that the rows which the next tile
+// reads again are still in the second-level cache, and that every thread gets several tasks.
+inline int64_t channel_block(const Geometry& g, int64_t tile_bytes, int64_t tiles) {
+  const int64_t wanted = std::max(g.channels * tile_bytes / (384 << 10), 4 * omp_get_max_threads() / tiles);
+  return round_up((g.channels + wanted) / (wanted + 1), kGroup);
+}
+
 template <typename T>
 void forward(const Geometry& g, bool add, const T* x, const T* channel, const T* spatial, T* y) {
   const RowFunctions<T> run = PICK(row_functions<T>(add));
   const int64_t height = g.out_height(), width = g.out_width(), pitch = round_up(width, lanes<T>());
   const int64_t rows = tile_rows(height, g.taps() * pitch * sizeof(T), 96 << 10);
   const int64_t tiles = (height + rows - 1) / rows;
-  const int64_t block = std::min<int64_t>(g.channels, 32), blocks = (g.channels + block - 1) / block;
+  const int64_t block = channel_block(g, std::min(rows * g.stride, g.height) * g.width * sizeof(T), g.batch * tiles);
+  const int64_t blocks = (g.channels + block - 1) / block;
 #pragma omp parallel
   {
     std::vector<T> image, filter;

@@ -81,7 +81,7 @@ Staging stage_input(const Geometry& g, const Tile& tile) {
 // Output rows and columns within reach of the tile's input pixels.
 template <typename T>
 Staging stage_output(const Geometry& g, const Tile& tile) {
-  const int64_t reach = g.padding() / g.stride + 1, left = round_up(reach, lanes<T>());
+  const int64_t reach = (g.padding() + g.stride - 1) / g.stride, left = round_up(reach, lanes<T>());
   const int64_t pitch = left + round_up(g.out_width() + reach, lanes<T>()) + lanes<T>();
   return {std::max<int64_t>(tile.begin - reach, 0), std::min(tile.end + reach, g.out_height()), left, pitch, 1};
 }

@@ -2,8 +2,8 @@
 // for_each_target.h: no include guard, no standard headers.
 #include "vectors.h"
 
-// Stages `count` successive planes. Zeros around the copies are left from the allocation: whatever the tile, rows lie at
-// multiples of the same pitch, so that every copy fills the same columns.
+// Stages `count` successive planes. Zeros around the copies are left from the allocation: whatever the tile, rows lie
+// at multiples of the same pitch, so that every copy fills the same columns.
 template <typename T>
 void stage(const T* planes, int64_t count, int64_t height, int64_t width, const Staging& to, T* scratch) {
   for (int64_t c = 0; c < count; ++c, planes += height * width, scratch += to.size()) {

@@ -23,7 +23,9 @@ class Backward {
 
   // Returns dsigma.
   T operator()(T* dfeatures, T* dmask) {
-    for_each_tile([&](Scratch& s, int64_t n, int64_t begin, int64_t end) { features(s, n, begin, end, dfeatures, dmask); });
+    for_each_tile([&](Scratch& s, int64_t n, int64_t begin, int64_t end) {
+      features(s, n, begin, end, dfeatures, dmask);
+    });
     for (size_t i = 0; i < inverse_.size(); ++i) {
       dmask[i] -= share_gradient_[i] * inverse_[i];
       share_gradient_[i] *= -share_[i] * inverse_[i];  // now dD
@@ -101,7 +103,9 @@ class Backward {
     std::fill(s.dy.begin(), s.dy.end(), T(0));
     std::fill(s.mask.begin(), s.mask.end(), T(1));
     s.sampled.fill(g_, begin, end, [&](int64_t y, T* to) { run_.copy(mask_ + sample + y * width, to, width); });
-    s.shared.fill(g_, begin, end, [&](int64_t y, T* to) { run_.copy(&share_gradient_[sample + y * width], to, width); });
+    s.shared.fill(g_, begin, end, [&](int64_t y, T* to) {
+      run_.copy(&share_gradient_[sample + y * width], to, width);
+    });
     for (int64_t y = begin; y < end; ++y) {
       slopes_[(g_.batch + n) * tiles_ + begin / rows_] += gradient(s, y - begin);
       for (int64_t x = 0; x < width; ++x) dmask[sample + y * width + x] += s.dx[x];

@@ -115,7 +115,9 @@ std::vector<T> inverse_weights(const Geometry& g, const RowFunctions<T>& run, co
     for (int64_t n = 0; n < g.batch; ++n) {
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t begin = t * rows, end = std::min(begin + rows, g.height);
-        padded.fill(g, begin, end, [&](int64_t y, T* to) { run.copy(mask + n * g.plane() + y * g.width, to, g.width); });
+        padded.fill(g, begin, end, [&](int64_t y, T* to) {
+          run.copy(mask + n * g.plane() + y * g.width, to, g.width);
+        });
         for (int64_t y = begin; y < end; ++y) {
           run.normalise(k, padded.row(y - begin), padded.pitch(), line.row(0), result.data(), g.width);
           run.copy(result.data(), &inverse[n * g.plane() + y * g.width], g.width);
