@@ -1,8 +1,14 @@
 """ppeffconv: efficient convolutions for PaddlePaddle."""
 
+import importlib.util
 import warnings
 
 warnings.filterwarnings("ignore", message="No ccache found")  # Paddle says so at every import
+if importlib.util.find_spec("paddle") is None:
+    raise ImportError(
+        "ppeffconv needs PaddlePaddle, which it does not install by itself so that you can choose the wheel: "
+        "pip install paddlepaddle==3.3.1 for CPU, or paddlepaddle-gpu from https://www.paddlepaddle.org.cn/install/quick"
+    )
 
 from . import layers, ops
 from .accelerate import accelerate

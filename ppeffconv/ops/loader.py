@@ -66,6 +66,8 @@ def _register(path: Path) -> frozenset[str]:
     from paddle.utils.cpp_extension import load_op_meta_info_and_register_op
 
     names = load_op_meta_info_and_register_op(str(path))
+    # a DataLoader's forked worker shares the cores with the others, and a team of threads does not survive a fork
+    os.register_at_fork(after_in_child=lambda: paddle.base.core.set_num_threads(1))
     return frozenset(name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX))
 
 
