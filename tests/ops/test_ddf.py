@@ -11,18 +11,17 @@ from tests import oracles
 
 NINE = np.arange(1.0, 10.0).reshape(1, 1, 3, 3)
 DECREASING = (np.arange(81.0).reshape(1, 9, 3, 3)) / 10  # f[t, y, x] = (9 t + 3 y + x) / 10
+# spatial filter, arguments, output for x = channel filter = 1..9
+GOLDEN = [
+    (np.ones((1, 9, 3, 3)), {}, [[94, 154, 106], [186, 285, 186], [106, 154, 94]]),
+    (DECREASING, {}, [[597.6, 935.2, 588.2], [1146.6, 1680, 1016.4], [439.8, 611.8, 334.4]]),
+    (DECREASING, {"mode": "add"}, [[167.8, 275.8, 190.2], [337.2, 519, 340.2], [194.2, 284.8, 175.8]]),
+    (DECREASING, {"dilation": 2}, [[1035, 446.6, 811], [250.8, 100, 174.2], [447, 178.4, 307]]),
+    (DECREASING[:, :, ::2, ::2], {"stride": 2}, [[597.6, 588.2], [439.8, 334.4]]),
+]
 
 
-@pytest.mark.parametrize(
-    ("f", "arguments", "expected"),
-    [
-        (np.ones((1, 9, 3, 3)), {}, [[94, 154, 106], [186, 285, 186], [106, 154, 94]]),
-        (DECREASING, {}, [[597.6, 935.2, 588.2], [1146.6, 1680, 1016.4], [439.8, 611.8, 334.4]]),
-        (DECREASING, {"mode": "add"}, [[167.8, 275.8, 190.2], [337.2, 519, 340.2], [194.2, 284.8, 175.8]]),
-        (DECREASING, {"dilation": 2}, [[1035, 446.6, 811], [250.8, 100, 174.2], [447, 178.4, 307]]),
-        (DECREASING[:, :, ::2, ::2], {"stride": 2}, [[597.6, 588.2], [439.8, 334.4]]),
-    ],
-)
+@pytest.mark.parametrize(("f", "arguments", "expected"), GOLDEN)
 def test_golden(f, arguments, expected):
     y = ops.ddf(*(paddle.to_tensor(a.copy()) for a in (NINE, NINE, f)), **arguments)
     np.testing.assert_allclose(y.numpy()[0, 0], expected, rtol=1e-12)

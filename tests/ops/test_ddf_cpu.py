@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ppeffconv import ops
 from ppeffconv.ops import loader
 from tests import oracles
-from tests.ops.test_ddf import DECREASING, NINE
+from tests.ops.test_ddf import GOLDEN, NINE
 
 compiled = pytest.mark.skipif("ddf" not in loader.library().ops, reason="kernels not compiled")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}  # of the largest magnitude
@@ -43,16 +43,7 @@ def error(got, expected):
 
 
 @compiled
-@pytest.mark.parametrize(
-    ("f", "arguments", "expected"),
-    [
-        (np.ones((1, 9, 3, 3)), {}, [[94, 154, 106], [186, 285, 186], [106, 154, 94]]),
-        (DECREASING, {}, [[597.6, 935.2, 588.2], [1146.6, 1680, 1016.4], [439.8, 611.8, 334.4]]),
-        (DECREASING, {"mode": "add"}, [[167.8, 275.8, 190.2], [337.2, 519, 340.2], [194.2, 284.8, 175.8]]),
-        (DECREASING, {"dilation": 2}, [[1035, 446.6, 811], [250.8, 100, 174.2], [447, 178.4, 307]]),
-        (DECREASING[:, :, ::2, ::2], {"stride": 2}, [[597.6, 588.2], [439.8, 334.4]]),
-    ],
-)
+@pytest.mark.parametrize(("f", "arguments", "expected"), GOLDEN)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_golden(f, arguments, expected, dtype):
     y = ops.ddf(*(paddle.to_tensor(a.astype(dtype)) for a in (NINE, NINE, f)), **arguments, backend="cpu")
