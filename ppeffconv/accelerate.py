@@ -1,4 +1,4 @@
-"""The fast CPU convolution for any Paddle network, in place and back."""
+"""The fast CPU convolution and batch normalisation for any Paddle network, in place and back."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from types import MethodType
 
 from paddle import Tensor, nn
 
+from .layers import norm
 from .ops import conv2d
 
 
 def accelerate(net: nn.Layer, enable: bool = True) -> nn.Layer:
-    """Let the convolutions of a network run by `ppeffconv.ops.conv2d`, or again by Paddle.
+    """Let convolutions and batch norms of a network run by `ppeffconv.ops`, or again by Paddle.
 
     Values and gradients stay the same up to rounding; state dict, layer classes and export do not change. Taken are
-    layers whose forward is that of `paddle.nn.Conv2D`, with zero padding in NCHW; the others stay as they are, and so
-    does everything that the kernel does not take (float64, GPUs, traced programs).
+    layers whose forward is that of `paddle.nn.Conv2D`, with zero padding, or `paddle.nn.BatchNorm2D`, in NCHW; the
+    others stay as they are, and so does everything that the kernels do not take (GPUs, traced programs).
 
     Args:
         net: any layer; changed in place.
@@ -31,20 +32,23 @@ def accelerate(net: nn.Layer, enable: bool = True) -> nn.Layer:
     for layer in net.sublayers(include_self=True):
         if is_accelerated(layer) and not enable:
             del layer.forward
-        elif enable and _fits(layer):
-            layer.forward = MethodType(_forward, layer)
+        elif enable and "forward" not in vars(layer):
+            if _is_plain_conv(layer):
+                layer.forward = MethodType(_convolve, layer)
+            elif type(layer) is nn.BatchNorm2D and norm.fits(layer):
+                layer.forward = MethodType(norm.normalise, layer)
     return net
 
 
 def is_accelerated(layer: nn.Layer) -> bool:
     """Whether `accelerate` has taken this very layer."""
-    return getattr(layer.__dict__.get("forward"), "__func__", None) is _forward
+    return getattr(vars(layer).get("forward"), "__func__", None) in (_convolve, norm.normalise)
 
 
-def _fits(layer: nn.Layer) -> bool:
-    plain = isinstance(layer, nn.Conv2D) and type(layer).forward is nn.Conv2D.forward and "forward" not in vars(layer)
+def _is_plain_conv(layer: nn.Layer) -> bool:
     return (
-        plain
+        isinstance(layer, nn.Conv2D)
+        and type(layer).forward is nn.Conv2D.forward
         and layer._padding_mode == "zeros"
         and layer._data_format == "NCHW"
         and layer._padding_algorithm == "EXPLICIT"
@@ -62,5 +66,5 @@ def _symmetric(layer: nn.Conv2D) -> list[int] | None:
     return list(padding) if len(padding) == 2 else None
 
 
-def _forward(self: nn.Conv2D, x: Tensor) -> Tensor:
+def _convolve(self: nn.Conv2D, x: Tensor) -> Tensor:
     return conv2d(x, self.weight, self.bias, self._stride, _symmetric(self), self._dilation, self._groups)

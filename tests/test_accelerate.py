@@ -37,7 +37,7 @@ def test_same_values_and_gradients_and_back(make):
     before = gradients(net)
     keys = list(net.state_dict())
     assert ppeffconv.accelerate(net) is net
-    assert len(taken(net)) == sum(type(layer) is nn.Conv2D for layer in net.sublayers())
+    assert len(taken(net)) == sum(type(layer) in (nn.Conv2D, nn.BatchNorm2D) for layer in net.sublayers())
     for ours, theirs in zip(gradients(net), before):
         assert np.abs(ours - theirs).max() <= 1e-4 * max(np.abs(theirs).max(), 1e-3)
     assert list(net.state_dict()) == keys
@@ -50,9 +50,9 @@ def test_same_values_and_gradients_and_back(make):
 def test_the_kernel_runs(monkeypatch):
     calls, call = [], loader.call
     monkeypatch.setattr(loader, "call", lambda op, *arguments: calls.append(op) or call(op, *arguments))
-    net = nn.Sequential(nn.Conv2D(3, 4, 3), nn.Conv2D(4, 4, 1, bias_attr=False))
+    net = nn.Sequential(nn.Conv2D(3, 4, 3), nn.BatchNorm2D(4), nn.Conv2D(4, 4, 1, bias_attr=False))
     ppeffconv.accelerate(net)(paddle.to_tensor(IMAGES))
-    assert calls == ["conv2d_bias", "conv2d"]
+    assert calls == ["conv2d_bias", "batch_norm", "conv2d"]
 
 
 @pytest.mark.parametrize(

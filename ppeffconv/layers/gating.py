@@ -10,6 +10,7 @@ from paddle import ParamAttr, Tensor, nn
 from .auxiliary import auxiliary_losses
 from .conv import Conv2D
 from .density import LastForward, share
+from .norm import BatchNorm2D, norm_act
 from .pointwise import centre_margins, window_centres
 
 
@@ -49,12 +50,13 @@ class ReLUGatedConv2D(nn.Layer):
         self._margins = centre_margins(kernel_size, padding, dilation)
         self.conv = Conv2D(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias_attr)
         gates = 1 if shared else out_channels
-        self.collaborative = nn.Sequential(Conv2D(in_channels, gates, 1, stride), nn.BatchNorm2D(gates))
+        self.collaborative = nn.Sequential(Conv2D(in_channels, gates, 1, stride), BatchNorm2D(gates))
         self._last = LastForward()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        gate = F.relu(self.collaborative(window_centres(x, self._margins)))
+        conv, norm = self.collaborative
+        gate = norm_act(norm, conv(window_centres(x, self._margins)))
         self._last.record(densities=[share(gate > 0)], positions=y.shape[2] * y.shape[3])
         return y * gate.expand_as(y)
 

@@ -8,6 +8,7 @@ import paddle
 from paddle import ParamAttr, Tensor, nn
 
 from .conv import Conv2D, check_channels
+from .norm import BatchNorm2D
 
 
 class GhostConv2D(nn.Layer):
@@ -70,4 +71,4 @@ class GhostConv2D(nn.Layer):
 
 
 def _with_norm(conv: Conv2D, channels: int, relu: bool) -> nn.Sequential:
-    return nn.Sequential(conv, nn.BatchNorm2D(channels), *([nn.ReLU()] if relu else []))
+    return nn.Sequential(conv, BatchNorm2D(channels), *([nn.ReLU()] if relu else []))

@@ -10,6 +10,7 @@ from paddle import ParamAttr, Tensor, nn
 
 from ..ops.primitives import crop2d
 from .conv import Conv2D, check_channels, check_input, pair
+from .norm import BatchNorm2D, norm_act
 
 Pair = tuple[Tensor | None, Tensor | None]
 
@@ -192,11 +193,14 @@ class OctConvBNAct(nn.Layer):
         super().__init__()
         self.conv = OctConv2D(in_channels, out_channels, kernel_size, **kwargs)
         high, low = self.conv.out_split
-        self.bn_h = nn.BatchNorm2D(high) if high else None
-        self.bn_l = nn.BatchNorm2D(low) if low else None
+        self.bn_h = BatchNorm2D(high) if high else None
+        self.bn_l = BatchNorm2D(low) if low else None
         self.act = act
 
-    def forward(self, x: Tensor | Pair) -> Pair:
-        high, low = self.conv(x)
-        y = (None if high is None else self.bn_h(high), None if low is None else self.bn_l(low))
-        return octave_map(F.relu, y) if self.act else y
+    def forward(self, x: Tensor | Pair, residual: Pair = (None, None)) -> Pair:
+        """``residual``, a pair as the output, is added between BatchNorm and ReLU."""
+        norms = (self.bn_h, self.bn_l)
+        return tuple(
+            None if group is None else norm_act(norm, group, skip, self.act)
+            for group, norm, skip in zip(self.conv(x), norms, residual)
+        )

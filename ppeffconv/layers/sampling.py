@@ -14,6 +14,7 @@ from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
 from .conv import Conv2D, check_channels, check_input
 from .density import LastForward, density, density_report, share
 from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
+from .norm import BatchNorm2D, norm_act
 
 __all__ = [
     "GumbelSampler",
@@ -198,19 +199,19 @@ class SampledBottleneck(SampledBlock):
         super().__init__(in_channels, (1, stride), *options)
         out_channels = channels * self.expansion
         self.conv1 = Conv2D(in_channels, channels, 1)
-        self.bn1 = nn.BatchNorm2D(channels)
+        self.bn1 = BatchNorm2D(channels)
         self.conv2 = Conv2D(channels, channels, 3, stride, padding=dilation, dilation=dilation)
-        self.bn2 = nn.BatchNorm2D(channels)
+        self.bn2 = BatchNorm2D(channels)
         self.conv3 = Conv2D(channels, out_channels, 1)
-        self.bn3 = nn.BatchNorm2D(out_channels)
+        self.bn3 = BatchNorm2D(out_channels)
         self.downsample = _shortcut(in_channels, out_channels, stride) if downsample is None else downsample
 
     def forward(self, x: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         mask1, mask2 = self._sample(x, noise)
-        a = self._fill(F.relu(self.bn1(self.conv1(x))), mask1, "conv1")
-        b = self._fill(F.relu(self.bn2(self.conv2(a))), mask2, "conv2")
+        a = self._fill(norm_act(self.bn1, self.conv1(x)), mask1, "conv1")
+        b = self._fill(norm_act(self.bn2, self.conv2(a)), mask2, "conv2")
         shortcut = x if self.downsample is None else self.downsample(x)
-        return F.relu(self.bn3(self.conv3(b)) + shortcut)
+        return norm_act(self.bn3, self.conv3(b), shortcut)
 
 
 class SampledBasicBlock(SampledBlock):
@@ -244,14 +245,14 @@ class SampledBasicBlock(SampledBlock):
         options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
         super().__init__(in_channels, (stride, stride), *options)
         self.conv1 = Conv2D(in_channels, channels, 3, stride, padding=dilation, dilation=dilation)
-        self.bn1 = nn.BatchNorm2D(channels)
+        self.bn1 = BatchNorm2D(channels)
         self.conv2 = Conv2D(channels, channels, 3, padding=dilation, dilation=dilation)
-        self.bn2 = nn.BatchNorm2D(channels)
+        self.bn2 = BatchNorm2D(channels)
         self.downsample = _shortcut(in_channels, channels, stride) if downsample is None else downsample
 
     def forward(self, x: Tensor, noise: Sequence[Tensor] | None = None) -> Tensor:
         mask1, mask2 = self._sample(x, noise)
-        a = self._fill(F.relu(self.bn1(self.conv1(x))), mask1, "conv1")
+        a = self._fill(norm_act(self.bn1, self.conv1(x)), mask1, "conv1")
         b = self._fill(self.bn2(self.conv2(a)), mask2, "conv2")
         shortcut = x if self.downsample is None else self.downsample(x)
         return F.relu(b + shortcut)
@@ -268,7 +269,7 @@ def _mask_branch(in_channels: int, stride: int) -> Conv2D:
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Layer | None:
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(Conv2D(in_channels, out_channels, 1, stride), nn.BatchNorm2D(out_channels))
+    return nn.Sequential(Conv2D(in_channels, out_channels, 1, stride), BatchNorm2D(out_channels))
 
 
 def _macs(layer: nn.Layer) -> int:

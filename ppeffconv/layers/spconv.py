@@ -8,6 +8,7 @@ from paddle import Tensor, nn
 
 from ..ops.primitives import global_mean
 from .conv import Conv2D, check_channels, check_input
+from .norm import BatchNorm2D
 
 
 class SPConv2D(nn.Layer):
@@ -62,8 +63,8 @@ class SPConv2D(nn.Layer):
         self.conv1x1 = Conv2D(
             in_channels - self.representative, out_channels, 1, bias_attr=None if pointwise_bias else False
         )
-        self.bn1 = nn.BatchNorm2D(out_channels)
-        self.bn2 = nn.BatchNorm2D(out_channels)
+        self.bn1 = BatchNorm2D(out_channels)
+        self.bn2 = BatchNorm2D(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.in_channels, "SPConv2D")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from ..layers import OctConvBNAct, octave_add, octave_map, octave_merge
+from ..layers import OctConvBNAct, octave_merge
 from ..layers.octave import Pair
 from .resnet import ResNet
 
@@ -29,7 +28,6 @@ class OctaveBlock(nn.Layer):
                 cin,
                 cout,
                 kernel,
-                act=i < self.depth,
                 alpha_in=alpha_in,
                 alpha_out=alpha_out,
                 stride=stride,
@@ -45,11 +43,12 @@ class OctaveBlock(nn.Layer):
 
     def forward(self, x: Tensor | Pair) -> Pair:
         y = x
-        for i in range(1, self.depth + 1):
+        for i in range(1, self.depth):
             y = getattr(self, f"conv{i}")(y)
         if self.downsample is not None:
             x = self.downsample(x)
-        return octave_map(F.relu, octave_add(y, x if isinstance(x, tuple) else (x, None)))
+        last = getattr(self, f"conv{self.depth}")
+        return last(y, residual=x if isinstance(x, tuple) else (x, None))
 
 
 class OctaveResNet(ResNet):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..layers import SampledBasicBlock, SampledBottleneck, auxiliary_losses, build_conv
 from ..layers.conv import Conv2D, fan_in_uniform
+from ..layers.norm import BatchNorm2D, norm_act
 from ..ops.primitives import global_mean
 
 
@@ -54,7 +54,7 @@ def shortcut(slots: ConvSlots, in_channels: int, out_channels: int, stride: int)
     """The projection shortcut (1x1 and BN), or None where the identity fits."""
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(slots.pointwise(in_channels, out_channels, stride), nn.BatchNorm2D(out_channels))
+    return nn.Sequential(slots.pointwise(in_channels, out_channels, stride), BatchNorm2D(out_channels))
 
 
 class BasicBlock(nn.Layer):
@@ -65,15 +65,14 @@ class BasicBlock(nn.Layer):
     def __init__(self, slots: ConvSlots, in_channels: int, channels: int, stride: int = 1, dilation: int = 1) -> None:
         super().__init__()
         self.conv1 = slots.spatial(in_channels, channels, stride, dilation)
-        self.bn1 = nn.BatchNorm2D(channels)
+        self.bn1 = BatchNorm2D(channels)
         self.conv2 = slots.spatial(channels, channels, 1, dilation)
-        self.bn2 = nn.BatchNorm2D(channels)
+        self.bn2 = BatchNorm2D(channels)
         self.downsample = shortcut(slots, in_channels, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+        y = norm_act(self.bn1, self.conv1(x))
+        return norm_act(self.bn2, self.conv2(y), x if self.downsample is None else self.downsample(x))
 
 
 class Bottleneck(nn.Layer):
@@ -85,18 +84,17 @@ class Bottleneck(nn.Layer):
         super().__init__()
         out_channels = channels * self.expansion
         self.conv1 = slots.pointwise(in_channels, channels)
-        self.bn1 = nn.BatchNorm2D(channels)
+        self.bn1 = BatchNorm2D(channels)
         self.conv2 = slots.spatial(channels, channels, stride, dilation)
-        self.bn2 = nn.BatchNorm2D(channels)
+        self.bn2 = BatchNorm2D(channels)
         self.conv3 = slots.pointwise(channels, out_channels)
-        self.bn3 = nn.BatchNorm2D(out_channels)
+        self.bn3 = BatchNorm2D(out_channels)
         self.downsample = shortcut(slots, in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+        y = norm_act(self.bn1, self.conv1(x))
+        y = norm_act(self.bn2, self.conv2(y))
+        return norm_act(self.bn3, self.conv3(y), x if self.downsample is None else self.downsample(x))
 
 
 class ResNet(nn.Layer):
@@ -164,7 +162,7 @@ class ResNet(nn.Layer):
             raise ValueError(f"ResNet: stem must be 'imagenet' or 'cifar', got {stem!r}")
         kernel_size, stride = (7, 2) if stem == "imagenet" else (3, 1)
         self.conv1 = self._slots.stem(in_channels, width, kernel_size, stride)
-        self.bn1 = nn.BatchNorm2D(width)
+        self.bn1 = BatchNorm2D(width)
         self.maxpool = nn.MaxPool2D(3, 2, 1) if stem == "imagenet" else None
         return 4 if stem == "imagenet" else 1
 
@@ -200,7 +198,7 @@ class ResNet(nn.Layer):
                 last.weight.set_value(last.weight * 0)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = norm_act(self.bn1, self.conv1(x))
         if self.maxpool is not None:
             x = self.maxpool(x)
         features = []

@@ -7,6 +7,7 @@ from typing import Any
 from paddle import ParamAttr, Tensor, nn
 
 from ..layers import OctConvBNAct, auxiliary_losses, build_conv, octave_merge, octave_pool
+from ..layers.norm import BatchNorm2D
 from .resnet import ConvSlots, classifier
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -45,7 +46,7 @@ class VGG16(nn.Layer):
         for stage, widths in enumerate(WIDTHS):
             for i, out in enumerate(widths):
                 conv = first.stem(width, out, 3, 1) if stage == i == 0 else slots.spatial(width, out, 1, 1)
-                layers += [conv, nn.BatchNorm2D(out), nn.ReLU()]
+                layers += [conv, BatchNorm2D(out), nn.ReLU()]
                 width = out
             layers.append(nn.MaxPool2D(2, 2, ceil_mode=True))
         self.features = nn.Sequential(*layers)

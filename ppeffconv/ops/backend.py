@@ -11,6 +11,7 @@ from . import loader
 BACKENDS = loader.MODES
 # ops that have kernels, and the types these take; anything else runs in plain Paddle
 KERNELS = {
+    "batch_norm": (paddle.float32, paddle.float64),
     "conv2d": (paddle.float32,),
     "ddf": (paddle.float32, paddle.float64),
     "sample_interpolate": (paddle.float32, paddle.float64),

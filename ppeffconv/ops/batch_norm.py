@@ -1,0 +1,74 @@
+"""`batch_norm`: batch normalisation, and in the same pass the residual sum and the ReLU that follow it."""
+
+from __future__ import annotations
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
+from paddle.jit import not_to_static
+
+from . import loader
+from .backend import choose_backend
+
+
+def batch_norm(
+    x: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    residual: Tensor | None = None,
+    relu: bool = False,
+    training: bool = False,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    backend: str = "auto",
+) -> Tensor:
+    """``max(0, BN(x) + residual)``, each part optional; BN as in `paddle.nn.functional.batch_norm`.
+
+    A residual network on CPU spends as long in these elementwise steps as in its convolutions, because each one sends
+    the whole tensor through memory. The kernel takes a channel at a time, which stays in the cache.
+
+    Args:
+        x: [N, C, ...].
+        running_mean, running_var: [C]; in training they move to ``momentum * running + (1 - momentum) * batch``.
+        weight, bias: [C].
+        residual: like x, or None.
+        relu: clip at 0 in the end.
+        training: normalise by the statistics of the batch (biased variance), else by the running ones.
+        backend: "auto", "cpu", "cuda" or "reference" (Paddle's own ops).
+
+    Returns:
+        Like x; differentiable once in x, weight, bias and residual.
+
+    Raises:
+        ValueError: a shape or type does not fit.
+        RuntimeError: the backend asked for is not available.
+    """
+    _check(x, running_mean, running_var, weight, bias, residual)
+    summed = () if residual is None else (residual,)
+    if choose_backend("batch_norm", backend, x, running_mean, running_var, weight, bias, *summed) == "cpu":
+        op = "batch_norm_add" if summed else "batch_norm"
+        return loader.call(
+            op, x, weight, bias, *summed, running_mean, running_var, float(momentum), float(epsilon), training, relu
+        )[0]
+    y = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, epsilon)
+    y = y if residual is None else y + residual
+    return F.relu(y) if relu else y
+
+
+@not_to_static  # pure checks: nothing to trace
+def _check(x, running_mean, running_var, weight, bias, residual) -> None:
+    if getattr(x, "ndim", 0) < 2 or not paddle.is_floating_point(x) or 0 in x.shape:
+        got = f"{x.dtype} of shape {list(x.shape)}" if hasattr(x, "shape") else type(x).__name__
+        raise ValueError(f"batch_norm: x must be a floating tensor [N, C, ...] that is not empty, got {got}")
+    channels = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, tensor in channels.items():
+        if list(getattr(tensor, "shape", [])) != [x.shape[1]]:
+            raise ValueError(f"batch_norm: {name} must be [{x.shape[1]}] for x {x.shape}, got {_shape(tensor)}")
+    if residual is not None and (_shape(residual) != _shape(x) or residual.dtype != x.dtype):
+        raise ValueError(f"batch_norm: residual must be {x.dtype} {x.shape} like x, got {_shape(residual)}")
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(list(tensor.shape)) if hasattr(tensor, "shape") else type(tensor).__name__
