@@ -11,7 +11,7 @@
 
 namespace ppeffconv {
 
-struct TinyConvolution {
+struct ConvolutionShape {
   int64_t batch, channels, height, width, out_channels, kernel_h, kernel_w, out_h, out_w;
   int64_t stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
 
@@ -19,16 +19,24 @@ struct TinyConvolution {
   int64_t rows() const { return batch * pixels(); }
   int64_t taps() const { return kernel_h * kernel_w; }
   int64_t depth() const { return channels * taps(); }
+};
 
+// c = op(a) op(b), row-major: op(a) is m x k, op(b) is k x n; lda, ldb, ldc are the lengths of the rows in memory
+inline void product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
+                    int64_t ldb, float* c, int64_t ldc) {
+  dnnl::error::wrap_c_api(dnnl_sgemm(op_a, op_b, m, n, k, 1.0f, a, lda, b, ldb, 0.0f, c, ldc), "a product failed");
+}
+
+struct TinyConvolution : ConvolutionShape {
   void forward(const float* x, const float* weight, const float* bias, float* out) const {
     float* columns = reserve();
-    float* product = columns + rows() * depth();  // [O, N * OH * OW]
+    float* outputs = columns + rows() * depth();  // [O, N * OH * OW]
     gather(x, columns);
-    multiply('N', 'T', out_channels, rows(), depth(), weight, columns, product);
+    product('N', 'T', out_channels, rows(), depth(), weight, depth(), columns, depth(), outputs, rows());
 #pragma omp parallel for collapse(2)
     for (int64_t n = 0; n < batch; ++n)
       for (int64_t o = 0; o < out_channels; ++o) {
-        const float* from = product + o * rows() + n * pixels();
+        const float* from = outputs + o * rows() + n * pixels();
         float* to = out + (n * out_channels + o) * pixels();
         const float shift = bias ? bias[o] : 0.0f;
         for (int64_t p = 0; p < pixels(); ++p) to[p] = from[p] + shift;
@@ -39,7 +47,7 @@ struct TinyConvolution {
     float* columns = reserve();
     float* gradient = columns + rows() * depth();
     channels_first(grad_out, gradient);
-    multiply('T', 'N', rows(), depth(), out_channels, gradient, weight, columns);
+    product('T', 'N', rows(), depth(), out_channels, gradient, rows(), weight, depth(), columns, depth());
     scatter(columns, grad_x);
   }
 
@@ -48,7 +56,7 @@ struct TinyConvolution {
     float* gradient = columns + rows() * depth();
     gather(x, columns);
     channels_first(grad_out, gradient);
-    multiply('N', 'N', out_channels, depth(), rows(), gradient, columns, grad_weight);
+    product('N', 'N', out_channels, depth(), rows(), gradient, rows(), columns, depth(), grad_weight, depth());
     if (grad_bias == nullptr) return;
     for (int64_t o = 0; o < out_channels; ++o) {
       double sum = 0;
@@ -61,13 +69,6 @@ struct TinyConvolution {
   float* reserve() const {
     const size_t floats = rows() * (depth() + out_channels);
     return reinterpret_cast<float*>(Workspace::of_thread().reserve(floats * sizeof(float)));
-  }
-
-  // c = op(a) op(b), row-major: op(a) is m x k, op(b) is k x n
-  static void multiply(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
-                       float* c) {
-    const int64_t lda = op_a == 'N' ? k : m, ldb = op_b == 'N' ? n : k;
-    dnnl::error::wrap_c_api(dnnl_sgemm(op_a, op_b, m, n, k, 1.0f, a, lda, b, ldb, 0.0f, c, n), "a product failed");
   }
 
   // [N, O, OH, OW] -> [O, N * OH * OW]

@@ -32,6 +32,10 @@ CASES = [
     ((1, 33, 5, 6), (33, 3, 3), {"groups": 33, "padding": 1}),
     ((1, 4, 9, 9), (8, 5, 5), {"groups": 4, "stride": 2, "padding": 2}),
     ((3, 32, 4, 4), (64, 3, 1), {"groups": 2, "padding": (1, 0)}),
+    # one or two output channels, which are computed tap by tap; the last is more than one block of columns
+    ((3, 17, 9, 8), (1, 3, 3), {"padding": 1}),
+    ((2, 4, 5, 6), (2, 1, 1), {"stride": 2}),
+    ((1, 5, 50, 47), (2, 3, 5), {"stride": (2, 3), "padding": (3, 2), "dilation": (2, 1)}),
     # narrow images with large weights, which are computed as one matrix product
     ((3, 64, 3, 2), (64, 3, 3), {"padding": 1}),
     ((2, 130, 4, 4), (256, 1, 1), {}),
