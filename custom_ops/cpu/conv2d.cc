@@ -4,6 +4,7 @@
 #include "common/onednn.h"
 #include "cpu/conv2d_gemm.h"
 #include "cpu/conv2d_narrow.h"
+#include "cpu/conv2d_pointwise.h"
 
 namespace ppeffconv {
 namespace {
@@ -67,6 +68,16 @@ struct Geometry {
 
   // Whether to go by way of one channel per tap; the products beat oneDNN's up to about this many.
   bool narrow() const { return w.size() == 4 && w[0] <= 2 && x[1] > 1; }
+
+  // Whether products over the images as they lie beat oneDNN's convolution and its reorders, by measurement: the fewer
+  // the channels, the more the reorders weigh. On large weights their gradient is faster from oneDNN.
+  bool pointwise() const {
+    constexpr int64_t kLargePlane = 256;
+    const memory::dims ones = {1, 1}, zeros = {0, 0};
+    return w.size() == 4 && w[2] * w[3] == 1 && stride == ones && padding == zeros && x[2] * x[3] >= kLargePlane;
+  }
+  bool pointwise_weights() const { return pointwise() && w[0] * w[1] <= 2048; }
+  Pointwise as_pointwise() const { return {x[0], x[1], out[1], x[2] * x[3]}; }
 
   ConvolutionShape shape() const {
     return {x[0],      x[1],      x[2],       x[3],       w[0],            w[2],           w[3], out[2], out[3],
@@ -169,7 +180,9 @@ std::vector<paddle::Tensor> run_forward(const paddle::Tensor& x, const paddle::T
   const Geometry g = check(x, w, bias, stride, padding, dilation, groups);
   paddle::Tensor out = paddle::empty(g.out, paddle::DataType::FLOAT32, x.place());
   if (g.empty()) return {out};
-  if (g.narrow())
+  if (g.pointwise())
+    g.as_pointwise().forward(floats(x), floats(w), bias ? floats(*bias) : nullptr, floats(out));
+  else if (g.narrow())
     NarrowConvolution{g.shape()}.forward(floats(x), floats(w), bias ? floats(*bias) : nullptr, floats(out));
   else if (g.tiny_data())
     TinyConvolution{g.shape()}.forward(floats(x), floats(w), bias ? floats(*bias) : nullptr, floats(out));
@@ -197,6 +210,15 @@ std::vector<paddle::Tensor> run_backward(const paddle::Tensor& x, const paddle::
                                           need_x ? floats(gradients[0]) : nullptr,
                                           need_weight ? floats(gradients[1]) : nullptr, grad_bias);
     return gradients;
+  }
+  if (need_x && g.pointwise()) {
+    g.as_pointwise().backward_data(floats(w), floats(grad_out), floats(gradients[0]));
+    need_x = false;
+  }
+  if (need_weight && g.pointwise_weights()) {
+    g.as_pointwise().backward_weights(floats(x), floats(grad_out), floats(gradients[1]));
+    if (bias) sum_channels(g.out[0], g.out[1], g.out[2] * g.out[3], floats(grad_out), grad_bias);
+    need_weight = false;
   }
   if (need_x && g.tiny_data()) {
     TinyConvolution{g.shape()}.backward_data(floats(w), floats(grad_out), floats(gradients[0]));

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "common/onednn.h"
+#include "cpu/conv2d_pointwise.h"
 
 namespace ppeffconv {
 
@@ -20,12 +20,6 @@ struct ConvolutionShape {
   int64_t taps() const { return kernel_h * kernel_w; }
   int64_t depth() const { return channels * taps(); }
 };
-
-// c = op(a) op(b), row-major: op(a) is m x k, op(b) is k x n; lda, ldb, ldc are the lengths of the rows in memory
-inline void product(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
-                    int64_t ldb, float* c, int64_t ldc) {
-  dnnl::error::wrap_c_api(dnnl_sgemm(op_a, op_b, m, n, k, 1.0f, a, lda, b, ldb, 0.0f, c, ldc), "a product failed");
-}
 
 struct TinyConvolution : ConvolutionShape {
   void forward(const float* x, const float* weight, const float* bias, float* out) const {
@@ -57,12 +51,7 @@ struct TinyConvolution : ConvolutionShape {
     gather(x, columns);
     channels_first(grad_out, gradient);
     product('N', 'N', out_channels, depth(), rows(), gradient, rows(), columns, depth(), grad_weight, depth());
-    if (grad_bias == nullptr) return;
-    for (int64_t o = 0; o < out_channels; ++o) {
-      double sum = 0;
-      for (int64_t r = 0; r < rows(); ++r) sum += gradient[o * rows() + r];
-      grad_bias[o] = static_cast<float>(sum);
-    }
+    if (grad_bias) sum_channels(batch, out_channels, pixels(), grad_out, grad_bias);
   }
 
  private:

@@ -36,6 +36,10 @@ CASES = [
     ((3, 17, 9, 8), (1, 3, 3), {"padding": 1}),
     ((2, 4, 5, 6), (2, 1, 1), {"stride": 2}),
     ((1, 5, 50, 47), (2, 3, 5), {"stride": (2, 3), "padding": (3, 2), "dilation": (2, 1)}),
+    # 1x1 on planes that are not tiny: products over the images as they lie, in more than one block
+    ((2, 3, 17, 19), (5, 1, 1), {}),
+    ((3, 40, 16, 16), (70, 1, 1), {}),
+    ((1, 6, 67, 71), (1, 1, 1), {}),
     # narrow images with large weights, which are computed as one matrix product
     ((3, 64, 3, 2), (64, 3, 3), {"padding": 1}),
     ((2, 130, 4, 4), (256, 1, 1), {}),
