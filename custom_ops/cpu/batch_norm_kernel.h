@@ -4,23 +4,12 @@
 //   y = max(0, (x - mean) / sqrt(variance + eps) weight + bias + residual)
 #pragma once
 
-#include <cmath>
-#include <cstdint>
+#include "norm_channel.h"
 
 namespace ppeffconv::batch_norm {
 
-// One channel: `planes` runs of `size` numbers, `stride` apart.
-struct Channel {
-  int64_t planes, size, stride;
-
-  double numbers() const { return double(planes) * double(size); }
-};
-
-// x scale + shift is the normalised x.
-template <typename T>
-struct Affine {
-  T scale, shift;
-};
+using norm::Affine;
+using norm::Channel;
 
 template <typename T>
 struct Loops {
@@ -45,9 +34,6 @@ struct BatchNorm {
   const T *x, *weight, *bias, *residual;  // residual: null if there is none
 
   Channel channel() const { return {batch, size, channels * size}; }
-  Affine<T> affine(int64_t c, double mean, double inverse) const {
-    return {T(weight[c] * inverse), T(bias[c] - mean * inverse * weight[c])};
-  }
   const T* residual_of(int64_t c) const { return residual ? residual + c * size : nullptr; }
 
   // In training `mean` and `inverse` (standard deviation) receive the batch's statistics, and the running ones move;
@@ -59,12 +45,12 @@ struct BatchNorm {
       double centre = running_mean[c], variance = running_variance[c];
       if (training) {
         run.statistics(channel(), x + c * size, &centre, &variance);
-        running_mean[c] = T(running_mean[c] * momentum + centre * (1 - momentum));
-        running_variance[c] = T(running_variance[c] * momentum + variance * (1 - momentum));
+        norm::move(running_mean + c, centre, momentum);
+        norm::move(running_variance + c, variance, momentum);
       }
       mean[c] = T(centre);
       inverse[c] = T(1 / std::sqrt(variance + epsilon));
-      run.apply(channel(), affine(c, mean[c], inverse[c]), x + c * size, residual_of(c), y + c * size);
+      run.apply(channel(), norm::affine<T>(weight[c], bias[c], mean[c], inverse[c]), x + c * size, residual_of(c), y + c * size);
     }
   }
 
@@ -73,7 +59,7 @@ struct BatchNorm {
     const Loops<T> run = PICK(loops<T>(relu, residual != nullptr));
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < channels; ++c) {
-      const Affine<T> f = affine(c, mean[c], inverse[c]);
+      const Affine<T> f = norm::affine<T>(weight[c], bias[c], mean[c], inverse[c]);
       double totals[2] = {};
       run.gradient_sums(channel(), f, x + c * size, residual_of(c), dy + c * size, mean[c], totals);
       dbias[c] = T(totals[0]);

@@ -1,11 +1,12 @@
-"""BatchNorm on the fast CPU path, together with the residual sum and the ReLU behind it."""
+"""BatchNorm on the fast CPU path, together with what follows it: residual sum and ReLU, or SPConv's fusion."""
 
 from __future__ import annotations
 
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from ..ops import batch_norm
+from ..ops import batch_norm, blend
+from ..ops.blend import fuse
 
 
 class BatchNorm2D(nn.BatchNorm2D):
@@ -30,6 +31,21 @@ def norm_act(norm: nn.Layer, x: Tensor, residual: Tensor | None = None, relu: bo
     if isinstance(norm, BatchNorm2D):
         return norm(x, residual, relu)
     return _finish(norm(x), residual, relu)
+
+
+def norm_blend(norm_x: nn.Layer, x: Tensor, norm_y: nn.Layer, y: Tensor) -> Tensor:
+    """``blend`` of two branches, each with its BatchNorm: [N, C, H, W] -> [N, C, H, W], see `ppeffconv.ops.blend`."""
+    settings = [(norm.training, norm._use_global_stats, norm._momentum, norm._epsilon) for norm in (norm_x, norm_y)]
+    if not (_bare(norm_x) and _bare(norm_y)) or settings[0] != settings[1]:
+        return fuse(norm_x(x), norm_y(y))
+    training, use_global_stats, momentum, epsilon = settings[0]
+    branches = [(norm._mean, norm._variance, norm.weight, norm.bias) for norm in (norm_x, norm_y)]
+    return blend(x, y, *branches, training and not use_global_stats, momentum, epsilon)
+
+
+def _bare(norm: nn.Layer) -> bool:
+    """Whether nobody would notice that the layer is not called."""
+    return isinstance(norm, BatchNorm2D) and fits(norm) and not (norm._forward_pre_hooks or norm._forward_post_hooks)
 
 
 def fits(norm: nn.BatchNorm2D) -> bool:

@@ -6,9 +6,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from ..ops.primitives import global_mean
 from .conv import Conv2D, check_channels, check_input
-from .norm import BatchNorm2D
+from .norm import BatchNorm2D, norm_blend
 
 
 class SPConv2D(nn.Layer):
@@ -73,8 +72,4 @@ class SPConv2D(nn.Layer):
         if self.stride == 2:
             # ceil, so that odd sizes give what the strided 3x3 gives
             x3, x1 = (F.avg_pool2d(part, 2, 2, ceil_mode=True, exclusive=True) for part in (x3, x1))
-        u3 = self.bn1(grouped + self.pwc(x3))
-        u1 = self.bn2(self.conv1x1(x1))
-        # softmax over two logits is the sigmoid of their difference
-        beta = F.sigmoid(global_mean(u3) - global_mean(u1))
-        return u1 + (u3 - u1) * beta
+        return norm_blend(self.bn1, grouped + self.pwc(x3), self.bn2, self.conv1x1(x1))

@@ -2,6 +2,7 @@
 
 from .backend import BACKENDS, choose_backend, status
 from .batch_norm import batch_norm
+from .blend import blend
 from .conv2d import conv2d
 from .ddf import MODES as DDF_MODES
 from .ddf import ddf
@@ -12,6 +13,7 @@ __all__ = [
     "BACKENDS",
     "DDF_MODES",
     "batch_norm",
+    "blend",
     "choose_backend",
     "conv2d",
     "ddf",

@@ -12,6 +12,7 @@ BACKENDS = loader.MODES
 # ops that have kernels, and the types these take; anything else runs in plain Paddle
 KERNELS = {
     "batch_norm": (paddle.float32, paddle.float64),
+    "blend": (paddle.float32, paddle.float64),
     "conv2d": (paddle.float32,),
     "ddf": (paddle.float32, paddle.float64),
     "sample_interpolate": (paddle.float32, paddle.float64),

@@ -45,7 +45,7 @@ def batch_norm(
         ValueError: a shape or type does not fit.
         RuntimeError: the backend asked for is not available.
     """
-    _check(x, running_mean, running_var, weight, bias, residual)
+    check("batch_norm", x, running_mean, running_var, weight, bias, residual=residual)
     summed = () if residual is None else (residual,)
     if choose_backend("batch_norm", backend, x, running_mean, running_var, weight, bias, *summed) == "cpu":
         op = "batch_norm_add" if summed else "batch_norm"
@@ -58,16 +58,18 @@ def batch_norm(
 
 
 @not_to_static  # pure checks: nothing to trace
-def _check(x, running_mean, running_var, weight, bias, residual) -> None:
+def check(op: str, x: Tensor, running_mean, running_var, weight, bias, **like_x: Tensor | None) -> None:
+    """Raise ValueError, which names ``op``, unless the statistics and parameters fit x and the others are like it."""
     if getattr(x, "ndim", 0) < 2 or not paddle.is_floating_point(x) or 0 in x.shape:
         got = f"{x.dtype} of shape {list(x.shape)}" if hasattr(x, "shape") else type(x).__name__
-        raise ValueError(f"batch_norm: x must be a floating tensor [N, C, ...] that is not empty, got {got}")
+        raise ValueError(f"{op}: x must be a floating tensor [N, C, ...] that is not empty, got {got}")
     channels = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, tensor in channels.items():
         if list(getattr(tensor, "shape", [])) != [x.shape[1]]:
-            raise ValueError(f"batch_norm: {name} must be [{x.shape[1]}] for x {x.shape}, got {_shape(tensor)}")
-    if residual is not None and (_shape(residual) != _shape(x) or residual.dtype != x.dtype):
-        raise ValueError(f"batch_norm: residual must be {x.dtype} {x.shape} like x, got {_shape(residual)}")
+            raise ValueError(f"{op}: {name} must be [{x.shape[1]}] for x {x.shape}, got {_shape(tensor)}")
+    for name, tensor in like_x.items():
+        if tensor is not None and (_shape(tensor) != _shape(x) or tensor.dtype != x.dtype):
+            raise ValueError(f"{op}: {name} must be {x.dtype} {x.shape} like x, got {_shape(tensor)}")
 
 
 def _shape(tensor: Tensor) -> str:
