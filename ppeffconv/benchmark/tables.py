@@ -1,0 +1,86 @@
+"""Tables in markdown from what was measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .rows import OURS, Row
+from .session import BUSY, Session
+from .targets import samples, time_ratio
+
+NONE = "–"
+
+
+def heading(session: Session) -> str:
+    """Machine, threads, versions and limits in a sentence."""
+    machine, limits = session["machine"], session["limits"]
+    contestants = [each for row in session["rows"].values() for each in row["contestants"].values()]
+    versions = sorted({each["version"] for each in contestants if "version" in each})
+    plain = any(each.get("kernels") == [] for each in contestants)
+    kernels = "; **without compiled kernels**" if plain else ""
+    busy = f"; the machine was busy with load {session['load']} before" if session["load"] > BUSY else ""
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores; {session['threads']} threads; {', '.join(versions)}; "
+        f"{session['rounds']} rounds of turns; measured limits {limits['gflops']:.0f} GFLOP/s and "
+        f"{limits['gb_per_s']:.1f} GB/s; {session['date']}; `{session['command']}`{kernels}{busy}."
+    )
+
+
+def targets_table(session: Session, rows: Iterable[Row]) -> str:
+    """What must be reached, what was, and how close the bound is."""
+    lines = ["| work | must reach | measured | reached | bound | share of it reached |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        entry = session["rows"].get(row.name)
+        bound, share = _bound(entry, session["limits"]) if entry else (NONE, NONE)
+        for target in row.targets:
+            figure, reached = _judged(target, entry)
+            lines.append(f"| {row.work} | {target.text} | {figure} | {reached} | {bound} | {share} |")
+    return "\n".join(lines)
+
+
+def _judged(target: Any, entry: Mapping[str, Any] | None) -> tuple[str, str]:
+    if entry is None:
+        return "not measured", NONE
+    missing = entry["contestants"].get(OURS, {}).get("missing")
+    if missing:
+        return f"missing: {missing}", "no"
+    judged = target.judge(entry)
+    return ("not measured", NONE) if judged is None else (judged[0], "yes" if judged[1] else "**no**")
+
+
+def _bound(entry: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[str, str]:
+    """The least time that the work allows, and its share in the time that ours takes."""
+    facts = entry["contestants"].get(OURS, {})
+    times = {
+        "arithmetic": 2e-6 * facts.get("macs", 0) / limits["gflops"],
+        "memory": 1e-6 * facts.get("bytes", 0) / limits["gb_per_s"],
+    }
+    kind = max(times, key=times.get)
+    if not times[kind] or not facts.get("ms"):
+        return NONE, NONE
+    return f"{_ms(times[kind])} ms ({kind})", f"{100 * times[kind] / statistics.median(facts['ms']):.0f} %"
+
+
+def times_table(session: Session) -> str:
+    """Times of every contestant, with quartiles, peak memory and ratios."""
+    lines = ["| work | contestant | ms a step (quartiles) | ours is | peak MB |", "|---|---|---|---|---|"]
+    for entry in session["rows"].values():
+        for label, facts in entry["contestants"].items():
+            ratio = None if label == OURS else time_ratio(entry, label)
+            ours = NONE if ratio is None else f"{ratio:.3f} of it"
+            peak = f"{facts['peak_mb']:.0f}" if "peak_mb" in facts else NONE
+            lines.append(f"| {entry['work']} | {label} | {_spread(samples(entry, label))} | {ours} | {peak} |")
+    return "\n".join(lines)
+
+
+def _spread(times: list[float]) -> str:
+    if len(times) < 2:
+        return _ms(times[0]) if times else "missing"
+    low, middle, high = statistics.quantiles(times, n=4, method="inclusive")
+    return f"{_ms(middle)} ({_ms(low)} to {_ms(high)})"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
