@@ -52,6 +52,7 @@ def measuring(parser: argparse.ArgumentParser) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
+    measuring(actions.add_parser("ops", help="each kernel against the work that it is measured by"))
     measuring(actions.add_parser("train", help="a training step of each network"))
     writing = actions.add_parser("report", help="write the tables into a document")
     writing.add_argument("--into", type=Path, required=True, metavar="README.md")

@@ -43,6 +43,11 @@ class Worker:
             text=True,
         )
 
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
     def ask(self, action: str, **arguments: Any) -> dict[str, Any]:
         """Send a request and return the answer; RuntimeError, with what it printed, if the process has ended."""
         try:

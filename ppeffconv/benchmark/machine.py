@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from ..utils.runtime import physical_cores
 from .torch_peer.serve import Job
 
 MEGABYTES = 256  # of each array of the bandwidth's measurement: beyond any cache
-REPEATS = 9
+REPEATS = 15
 
 
 def describe() -> dict[str, object]:
@@ -39,7 +38,7 @@ def _field(path: str, name: str) -> str:
 
 
 def measure_limits(threads: int) -> Job:
-    """Best figures out of a few kinds of work: arithmetic of dense products, bandwidth of long arrays."""
+    """The best of several repeats of a few kinds of work: dense products for arithmetic, long arrays for bandwidth."""
     limits = {"gflops": max(_convolution(), _product()), "gb_per_s": _bandwidth(threads)}
     return Job(lambda: None, lambda: limits)
 
@@ -71,4 +70,4 @@ def _seconds(work: Callable[[], object]) -> float:
         start = time.perf_counter()
         work()
         times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+    return min(times)

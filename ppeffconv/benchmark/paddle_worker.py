@@ -7,7 +7,7 @@ import sys
 import paddle
 
 from ..utils import runtime
-from . import machine, paddle_train
+from . import machine, paddle_ops, paddle_train
 from .torch_peer.serve import serve
 
 if __name__ == "__main__":
@@ -16,4 +16,4 @@ if __name__ == "__main__":
     if engine == "ours":
         runtime.tune()
         runtime.set_threads(threads)
-    serve({"train": paddle_train.prepare, "limits": machine.measure_limits})
+    serve({"train": paddle_train.prepare, **paddle_ops.JOBS, "limits": machine.measure_limits})

@@ -9,13 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..utils.logger import get_logger
 from .engines import Worker
+from .noise import BUSY, OtherWork
 from .rows import Contestant
 
 # An OpenMP runtime keeps its threads spinning for up to 200 ms after the work; the next contestant waits them out.
 PAUSE = 0.25
 TURN = 1000.0  # ms of measured steps that a contestant gets in a turn, at least one step
-MOST = 10  # steps in a turn
+MOST = 50  # steps in a turn
 
 
 class Lane(NamedTuple):
@@ -32,12 +34,12 @@ class Lane(NamedTuple):
 
 def race(
     contestants: Mapping[str, Contestant], rounds: int, threads: int, peer: Path | None, pause: float = PAUSE
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Any]:
     """Let the contestants take turns, starting each round with another one.
 
     Returns:
-        By label: "engine", "ms" (a median for each round) and the facts of its job, "missing" among them if the engine
-        has no such op.
+        "contestants": by label "engine", "ms" (a median for each round) and the facts of its job, "missing" among them
+        if the engine has no such op; "other_cores": how many others used meanwhile.
 
     Raises:
         RuntimeError: a worker failed.
@@ -51,13 +53,17 @@ def race(
             if "missing" not in facts:
                 lanes[label] = Lane(worker, _steps(worker))
                 results[label]["ms"] = []
+        others = OtherWork(lane.worker.pid for lane in lanes.values())
         for start in range(rounds):
             for label in _rotated(list(lanes), start):
                 time.sleep(pause)
                 results[label]["ms"].append(lanes[label].turn())
+        other_cores = round(others.cores(), 2)
         for label, lane in lanes.items():
             results[label] |= lane.worker.ask("facts")
-    return results
+    if other_cores > BUSY:
+        get_logger().warning(f"others used {other_cores} cores meanwhile: these times are not to be trusted")
+    return {"contestants": results, "other_cores": other_cores}
 
 
 def _steps(worker: Worker) -> int:

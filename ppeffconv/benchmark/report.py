@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 from ..utils.files import replacing
+from .op_rows import op_rows
 from .rows import Row
 from .session import Session, load
 from .tables import heading, targets_table, times_table
 from .train_rows import train_rows
 
-KINDS = {"train": train_rows}
+KINDS = {"ops": op_rows, "train": train_rows}
 END = "<!-- /benchmark -->"
 
 

@@ -39,7 +39,7 @@ class Row:
         contestants: by label.
         targets: what must be reached.
         agree: facts that must be equal in all contestants.
-        memory: measure also by how much the memory grows in a step of ours.
+        warm_up: a small job; with it, by how much the memory grows in a step of ours is measured too, after that one.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Row:
     contestants: Mapping[str, Contestant]
     targets: tuple[Target, ...] = ()
     agree: tuple[str, ...] = ()
-    memory: bool = False
+    warm_up: Mapping[str, Any] | None = None
 
 
 def choose(rows: Iterable[Row], patterns: Iterable[str]) -> list[Row]:

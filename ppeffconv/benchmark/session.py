@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,9 @@ from . import machine
 from .engines import Worker
 from .environment import peer_python
 from .race import PAUSE, race
-from .rows import OURS, Contestant, Row
+from .rows import OURS, Row
 
 Session = dict[str, Any]
-BUSY = 0.5  # processes that run on average already
 
 
 @dataclass(frozen=True)
@@ -73,23 +71,18 @@ def _open(kind: str, settings: Settings) -> Session:
             if session[name] != value:
                 raise ValueError(f"--resume: {settings.output} was measured with {name} {session[name]}, not {value}")
         return session
-    load_before = round(os.getloadavg()[0], 2)
-    if load_before > BUSY:
-        get_logger().warning(
-            f"the machine is busy (load {load_before}): waiting threads cost one engine more than another"
-        )
     with Worker(OURS, settings.threads) as worker:
         limits = worker.ask("prepare", job="limits", threads=settings.threads)
     today = datetime.date.today().isoformat()
-    return {**facts, "date": today, "command": settings.command, "load": load_before, "limits": limits, "rows": {}}
+    return {**facts, "date": today, "command": settings.command, "limits": limits, "rows": {}}
 
 
 def _measure(row: Row, settings: Settings, peer: Path | None) -> dict[str, Any]:
     chosen = {label: each for label, each in row.contestants.items() if each.engine in settings.engines}
-    entry = {"work": row.work, "contestants": race(chosen, settings.rounds, settings.threads, peer, settings.pause)}
+    entry = {"work": row.work, **race(chosen, settings.rounds, settings.threads, peer, settings.pause)}
     check(row, entry["contestants"])
-    if row.memory and OURS in chosen:
-        entry["growth_mb"] = _growth(chosen[OURS], settings.threads)
+    if row.warm_up and OURS in chosen:
+        entry["growth_mb"] = _growth(row.warm_up, chosen[OURS].job, settings.threads)
     return entry
 
 
@@ -104,11 +97,12 @@ def check(row: Row, contestants: dict[str, dict[str, Any]]) -> None:
             raise RuntimeError(f"{row.name}: the loss of {label} is not finite: {facts['losses'][-3:]}")
 
 
-def _growth(contestant: Contestant, threads: int) -> float:
-    """By how many MB the memory grows during a step in a fresh process."""
-    with Worker(contestant.engine, threads) as worker:
-        if "missing" in worker.ask("prepare", **contestant.job):
-            return 0.0
+def _growth(warm_up: Mapping[str, Any], job: Mapping[str, Any], threads: int) -> float:
+    """By how many MB the memory grows during a step in a process that has loaded everything, but seen no large data."""
+    with Worker(OURS, threads) as worker:
+        worker.ask("prepare", **warm_up)
+        worker.ask("run", steps=2)
+        worker.ask("prepare", **job)
         return worker.ask("memory")["growth_mb"]
 
 

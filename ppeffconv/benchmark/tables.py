@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .noise import BUSY
 from .rows import OURS, Row
-from .session import BUSY, Session
+from .session import Session
 from .targets import samples, time_ratio
 
 NONE = "–"
@@ -20,7 +21,8 @@ def heading(session: Session) -> str:
     versions = sorted({each["version"] for each in contestants if "version" in each})
     plain = any(each.get("kernels") == [] for each in contestants)
     kernels = "; **without compiled kernels**" if plain else ""
-    busy = f"; the machine was busy with load {session['load']} before" if session["load"] > BUSY else ""
+    others = max((row["other_cores"] for row in session["rows"].values()), default=0)
+    busy = f"; **others used up to {others:g} cores meanwhile**" if others > BUSY else ""
     return (
         f"{machine['cpu']}, {machine['cores']} cores; {session['threads']} threads; {', '.join(versions)}; "
         f"{session['rounds']} rounds of turns; measured limits {limits['gflops']:.0f} GFLOP/s and "
@@ -34,6 +36,8 @@ def targets_table(session: Session, rows: Iterable[Row]) -> str:
     for row in rows:
         entry = session["rows"].get(row.name)
         bound, share = _bound(entry, session["limits"]) if entry else (NONE, NONE)
+        if not row.targets:
+            lines.append(f"| {row.work} | {NONE} | {NONE} | {NONE} | {bound} | {share} |")
         for target in row.targets:
             figure, reached = _judged(target, entry)
             lines.append(f"| {row.work} | {target.text} | {figure} | {reached} | {bound} | {share} |")
