@@ -45,7 +45,7 @@ def measuring(parser: argparse.ArgumentParser) -> None:
         "--peer-python", type=Path, metavar="PATH", help="an interpreter with PyTorch; default: make one"
     )
     parser.add_argument("--output", type=Path, metavar="JSON", help="default: output/benchmark/ACTION.json")
-    parser.add_argument("--resume", action="store_true", help="keep the rows that the file has already")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that the file has from a quiet machine")
     parser.add_argument("--pause", type=float, default=session.PAUSE, help="seconds between turns (%(default)s)")
 
 

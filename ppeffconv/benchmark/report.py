@@ -41,7 +41,9 @@ def write_into(document: Path, sessions: list[Path]) -> None:
     for path in sessions:
         session = load(path)
         begin = f"<!-- benchmark:{session['kind']} -->"
-        block = f"{begin}\n{heading(session)}\n\n{targets_table(session, rows_of(session['kind']))}\n{END}"
+        targets = targets_table(session, rows_of(session["kind"]))
+        times = f"<details><summary>Every contestant</summary>\n\n{times_table(session)}\n\n</details>"
+        block = f"{begin}\n{heading(session)}\n\n{targets}\n\n{times}\n{END}"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(END)}", re.DOTALL)
         text, count = pattern.subn(lambda _, block=block: block, text)
         if count != 1:

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..ops import build
 from ..utils.files import replacing
 from ..utils.logger import get_logger
 from . import machine
 from .engines import Worker
 from .environment import peer_python
+from .noise import BUSY
 from .race import PAUSE, race
 from .rows import OURS, Row
 
@@ -28,7 +30,7 @@ class Settings:
     Attributes:
         engines: which ones take part.
         peer_python: interpreter with PyTorch; None for the benchmark's own environment.
-        resume: keep the rows that are in the file already.
+        resume: keep the rows that are in the file already, if the machine was quiet.
         pause: seconds between two turns.
     """
 
@@ -46,7 +48,7 @@ def run(kind: str, rows: Iterable[Row], settings: Settings) -> Session:
     """Measure the rows of a kind ("train", "ops") and return the session, which is also the contents of the file.
 
     Raises:
-        ValueError: an argument does not fit; the file to resume is of another machine or another kind.
+        ValueError: an argument does not fit; the file to resume is of another machine, other kernels, ...
         RuntimeError: an engine failed, or two engines do not do the same work.
     """
     if settings.rounds < 1 or settings.threads < 1:
@@ -65,16 +67,23 @@ def run(kind: str, rows: Iterable[Row], settings: Settings) -> Session:
 def _open(kind: str, settings: Settings) -> Session:
     """A new session, or the one to resume."""
     facts = {"kind": kind, "machine": machine.describe(), "threads": settings.threads, "rounds": settings.rounds}
+    facts["kernels"] = build.key()
     if settings.resume and settings.output.is_file():
         session = load(settings.output)
         for name, value in facts.items():
-            if session[name] != value:
-                raise ValueError(f"--resume: {settings.output} was measured with {name} {session[name]}, not {value}")
+            if session.get(name) != value:
+                raise ValueError(
+                    f"--resume: {settings.output} was measured with {name} {session.get(name)}, not {value}"
+                )
+        session["rows"] = {name: row for name, row in session["rows"].items() if row["other_cores"] <= BUSY}
         return session
-    with Worker(OURS, settings.threads) as worker:
-        limits = worker.ask("prepare", job="limits", threads=settings.threads)
-    today = datetime.date.today().isoformat()
+    limits, today = _limits(settings.threads), datetime.date.today().isoformat()
     return {**facts, "date": today, "command": settings.command, "limits": limits, "rows": {}}
+
+
+def _limits(threads: int) -> dict[str, float]:
+    with Worker(OURS, threads) as worker:
+        return worker.ask("prepare", job="limits", threads=threads)
 
 
 def _measure(row: Row, settings: Settings, peer: Path | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from .session import Session
 from .targets import samples, time_ratio
 
 NONE = "–"
+NOISY = "†"
 
 
 def heading(session: Session) -> str:
@@ -21,8 +22,8 @@ def heading(session: Session) -> str:
     versions = sorted({each["version"] for each in contestants if "version" in each})
     plain = any(each.get("kernels") == [] for each in contestants)
     kernels = "; **without compiled kernels**" if plain else ""
-    others = max((row["other_cores"] for row in session["rows"].values()), default=0)
-    busy = f"; **others used up to {others:g} cores meanwhile**" if others > BUSY else ""
+    noisy = any(row["other_cores"] > BUSY for row in session["rows"].values())
+    busy = f"; {NOISY} others used more than {BUSY:g} cores meanwhile" if noisy else ""
     return (
         f"{machine['cpu']}, {machine['cores']} cores; {session['threads']} threads; {', '.join(versions)}; "
         f"{session['rounds']} rounds of turns; measured limits {limits['gflops']:.0f} GFLOP/s and "
@@ -32,15 +33,18 @@ def heading(session: Session) -> str:
 
 def targets_table(session: Session, rows: Iterable[Row]) -> str:
     """What must be reached, what was, and how close the bound is."""
-    lines = ["| work | must reach | measured | reached | bound | share of it reached |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| work | must reach | measured | reached | ours, ms | bound, ms | reached of it |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         entry = session["rows"].get(row.name)
-        bound, share = _bound(entry, session["limits"]) if entry else (NONE, NONE)
+        limit = " | ".join(_bound(entry, session["limits"]) if entry else (NONE, NONE, NONE))
         if not row.targets:
-            lines.append(f"| {row.work} | {NONE} | {NONE} | {NONE} | {bound} | {share} |")
+            lines.append(f"| {row.work} | {NONE} | {NONE} | {NONE} | {limit} |")
         for target in row.targets:
             figure, reached = _judged(target, entry)
-            lines.append(f"| {row.work} | {target.text} | {figure} | {reached} | {bound} | {share} |")
+            lines.append(f"| {row.work} | {target.text} | {figure} | {reached} | {limit} |")
     return "\n".join(lines)
 
 
@@ -51,11 +55,15 @@ def _judged(target: Any, entry: Mapping[str, Any] | None) -> tuple[str, str]:
     if missing:
         return f"missing: {missing}", "no"
     judged = target.judge(entry)
-    return ("not measured", NONE) if judged is None else (judged[0], "yes" if judged[1] else "**no**")
+    if judged is None:
+        return "not measured", NONE
+    figure, reached = judged
+    mark = f" {NOISY}" if entry["other_cores"] > BUSY else ""
+    return figure + mark, "yes" if reached else "**no**"
 
 
-def _bound(entry: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[str, str]:
-    """The least time that the work allows, and its share in the time that ours takes."""
+def _bound(entry: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[str, str, str]:
+    """Our time, the least time that the work allows, and its share in ours."""
     facts = entry["contestants"].get(OURS, {})
     times = {
         "arithmetic": 2e-6 * facts.get("macs", 0) / limits["gflops"],
@@ -63,8 +71,9 @@ def _bound(entry: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[str, 
     }
     kind = max(times, key=times.get)
     if not times[kind] or not facts.get("ms"):
-        return NONE, NONE
-    return f"{_ms(times[kind])} ms ({kind})", f"{100 * times[kind] / statistics.median(facts['ms']):.0f} %"
+        return NONE, NONE, NONE
+    ours = statistics.median(facts["ms"])
+    return _ms(ours), f"{_ms(times[kind])} ({kind})", f"{100 * times[kind] / ours:.0f} %"
 
 
 def times_table(session: Session) -> str:
