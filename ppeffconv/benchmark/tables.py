@@ -58,8 +58,9 @@ def _judged(target: Any, entry: Mapping[str, Any] | None) -> tuple[str, str]:
     if judged is None:
         return "not measured", NONE
     figure, reached = judged
-    mark = f" {NOISY}" if entry["other_cores"] > BUSY else ""
-    return figure + mark, "yes" if reached else "**no**"
+    if entry["other_cores"] > BUSY:
+        return f"{figure} {NOISY}", "unsure"
+    return figure, "yes" if reached else "**no**"
 
 
 def _bound(entry: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[str, str, str]:
