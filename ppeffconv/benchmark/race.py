@@ -1,0 +1,76 @@
+"""Timing contestants side by side, each in a process of its own, so that noise of the machine hits all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..utils.logger import get_logger
+from .engines import Worker
+from .noise import BUSY, OtherWork
+from .rows import Contestant
+
+# An OpenMP runtime keeps its threads spinning for up to 200 ms after the work; the next contestant waits them out.
+PAUSE = 0.25
+TURN = 1000.0  # ms of measured steps that a contestant gets in a turn, at least one step
+MOST = 50  # steps in a turn
+
+
+class Lane(NamedTuple):
+    """A contestant's worker, and the steps that it does in a turn."""
+
+    worker: Worker
+    steps: int
+
+    def turn(self) -> float:
+        """Median time of a turn's steps in ms; the first of several, which finds cold caches, does not count."""
+        times = self.worker.ask("run", steps=self.steps + 1 if self.steps > 1 else 1)["ms"]
+        return statistics.median(times[1:] or times)
+
+
+def race(
+    contestants: Mapping[str, Contestant], rounds: int, threads: int, peer: Path | None, pause: float = PAUSE
+) -> dict[str, Any]:
+    """Let the contestants take turns, starting each round with another one.
+
+    Returns:
+        "contestants": by label "engine", "ms" (a median for each round) and the facts of its job, "missing" among them
+        if the engine has no such op; "other_cores": how many others used meanwhile.
+
+    Raises:
+        RuntimeError: a worker failed.
+    """
+    results, lanes = {}, {}
+    with ExitStack() as stack:
+        for label, (engine, job) in contestants.items():
+            worker = stack.enter_context(Worker(engine, threads, peer))
+            facts = worker.ask("prepare", **job)
+            results[label] = {"engine": engine, **facts}
+            if "missing" not in facts:
+                lanes[label] = Lane(worker, _steps(worker))
+                results[label]["ms"] = []
+        others = OtherWork(lane.worker.pid for lane in lanes.values())
+        for start in range(rounds):
+            for label in _rotated(list(lanes), start):
+                time.sleep(pause)
+                results[label]["ms"].append(lanes[label].turn())
+        other_cores = round(others.cores(), 2)
+        for label, lane in lanes.items():
+            results[label] |= lane.worker.ask("facts")
+    if other_cores > BUSY:
+        get_logger().warning(f"others used {other_cores} cores meanwhile: these times are not to be trusted")
+    return {"contestants": results, "other_cores": other_cores}
+
+
+def _steps(worker: Worker) -> int:
+    """Warm up, and see how many steps fit into a turn."""
+    warm = worker.ask("run", steps=2)["ms"][-1]
+    return max(1, min(MOST, round(TURN / max(warm, 1e-3))))
+
+
+def _rotated(labels: list[str], by: int) -> list[str]:
+    return [labels[(i + by) % len(labels)] for i in range(len(labels))]

@@ -1,0 +1,60 @@
+"""Measure against PyTorch and stock Paddle: python tools/benchmark.py train --rows "*resnet20" --rounds 9"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ppeffconv.benchmark import report, session
+from ppeffconv.benchmark.engines import ENGINES
+from ppeffconv.benchmark.rows import choose
+from ppeffconv.engine import cli
+
+
+def main(args: argparse.Namespace) -> None:
+    if args.action == "report":
+        folder = args.into.parent / "benchmark"
+        report.write_into(args.into, args.json or [folder / f"{kind}.json" for kind in report.KINDS])
+        return
+    output = args.output or Path("output", "benchmark", f"{args.action}.json")
+    settings = session.Settings(
+        output, args.rounds, args.threads, tuple(args.engines), args.peer_python, args.resume, args.pause, command(args)
+    )
+    text = report.full(session.run(args.action, choose(report.rows_of(args.action), args.rows), settings))
+    output.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(f"{text}\nsaved: {output}")
+
+
+def command(args: argparse.Namespace) -> str:
+    """What to type to repeat it elsewhere: without the paths of this machine."""
+    rows = ["--rows", *args.rows] if args.rows else []
+    options = [*rows, "--rounds", args.rounds, "--threads", args.threads, "--engines", *args.engines]
+    return shlex.join(map(str, ["python", "tools/benchmark.py", args.action, *options]))
+
+
+def measuring(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", nargs="+", default=[], metavar="NAME", help="some rows only, with shell wildcards")
+    parser.add_argument("--rounds", type=int, default=15, help="turns of each engine (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="of ours and PyTorch (default: %(default)s)")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="default: all")
+    parser.add_argument(
+        "--peer-python", type=Path, metavar="PATH", help="an interpreter with PyTorch; default: make one"
+    )
+    parser.add_argument("--output", type=Path, metavar="JSON", help="default: output/benchmark/ACTION.json")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that the file has from a quiet machine")
+    parser.add_argument("--pause", type=float, default=session.PAUSE, help="seconds between turns (%(default)s)")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    measuring(actions.add_parser("ops", help="each kernel against the work that it is measured by"))
+    measuring(actions.add_parser("train", help="a training step of each network"))
+    writing = actions.add_parser("report", help="write the tables into a document")
+    writing.add_argument("--into", type=Path, required=True, metavar="README.md")
+    writing.add_argument("--json", type=Path, nargs="+", help="default: benchmark/*.json beside the document")
+    cli.run(main, parser)
