@@ -5,6 +5,7 @@ from .batch_norm import batch_norm
 from .conv2d import conv2d
 from .ddf import MODES as DDF_MODES
 from .ddf import ddf
+from .octave import octave_pool, octave_upsample, octave_upsample_add
 from .reference import filter_norm
 from .sample_interpolate import sample_interpolate
 
@@ -16,6 +17,9 @@ __all__ = [
     "conv2d",
     "ddf",
     "filter_norm",
+    "octave_pool",
+    "octave_upsample",
+    "octave_upsample_add",
     "sample_interpolate",
     "status",
 ]
