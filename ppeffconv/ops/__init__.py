@@ -5,8 +5,8 @@ from .batch_norm import batch_norm
 from .conv2d import conv2d
 from .ddf import MODES as DDF_MODES
 from .ddf import ddf
+from .filter_norm import filter_norm
 from .octave import octave_pool, octave_upsample, octave_upsample_add
-from .reference import filter_norm
 from .sample_interpolate import sample_interpolate
 
 __all__ = [

@@ -14,6 +14,7 @@ KERNELS = {
     "batch_norm": (paddle.float32, paddle.float64),
     "conv2d": (paddle.float32,),
     "ddf": (paddle.float32, paddle.float64),
+    "filter_norm": (paddle.float32, paddle.float64),
     "octave_pool": (paddle.float32, paddle.float64),
     "octave_upsample": (paddle.float32, paddle.float64),
     "octave_upsample_add": (paddle.float32, paddle.float64),
