@@ -80,6 +80,20 @@ class Plan {
     if (inner != buffer) convert(inner, buffer);
   }
 
+  // Adds `inner`, converted, to what `buffer` holds.
+  void accumulate(int inner, int buffer) {
+    dnnl::post_ops sum;
+    sum.append_sum();
+    convert(inner, buffer, sum);
+  }
+
+  // A buffer of the plan's own.
+  int scratch(const desc& layout) {
+    const size_t offset = bytes_;
+    bytes_ += (layout.get_size() + 63) / 64 * 64;
+    return add({layout, -1, offset});
+  }
+
   template <class PrimitiveDesc>
   void add_step(const PrimitiveDesc& pd, dnnl::primitive primitive, std::map<int, int> arguments) {
     const desc scratchpad = pd.scratchpad_desc();
@@ -122,13 +136,9 @@ class Plan {
     buffers_.push_back(std::move(buffer));
     return static_cast<int>(buffers_.size()) - 1;
   }
-  int scratch(const desc& layout) {
-    const size_t offset = bytes_;
-    bytes_ += (layout.get_size() + 63) / 64 * 64;
-    return add({layout, -1, offset});
-  }
-  void convert(int from, int to) {
+  void convert(int from, int to, const dnnl::post_ops& post_ops = {}) {
     dnnl::primitive_attr attributes;
+    attributes.set_post_ops(post_ops);
     attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
     const dnnl::reorder::primitive_desc pd(cpu_engine(), buffers_[from].layout, cpu_engine(), buffers_[to].layout,
                                            attributes);

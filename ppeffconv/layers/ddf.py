@@ -44,9 +44,14 @@ class FilterNorm(nn.Layer):
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.channels * self.taps, "FilterNorm")
         height, width = x.shape[2:]
+        std = None if self.std is None else self.std.astype(x.dtype)
+        if std is not None and [height, width] == [1, 1]:  # filters of pooled maps
+            shape = [self.channels, self.taps]
+            return ops.filter_norm(x.reshape([0, *shape]), 2, std.reshape(shape)).reshape([0, -1, 1, 1])
         grouped = x.reshape([0, self.channels, self.taps, height * width])
-        normal = ops.filter_norm(grouped, axis=2).reshape([0, self.channels * self.taps, height, width])
-        return normal * (self.scale if self.std is None else self.std.reshape([1, -1, 1, 1]).astype(x.dtype))
+        normal = ops.filter_norm(grouped, 2, self.scale if std is None else 1.0)
+        normal = normal.reshape([0, self.channels * self.taps, height, width])
+        return normal if std is None else normal * std.reshape([1, -1, 1, 1])
 
 
 class DDF2D(nn.Layer):

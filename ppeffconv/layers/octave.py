@@ -8,7 +8,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from ..ops.primitives import crop2d
+from .. import ops
 from .conv import Conv2D, check_channels, check_input, pair
 from .norm import BatchNorm2D, norm_act
 
@@ -25,18 +25,12 @@ def split_channels(channels: int, alpha: float) -> tuple[int, int]:
 
 def downsample2(x: Tensor) -> Tensor:
     """Average pool by 2 with ceil: [N, C, H, W] -> [N, C, ceil(H/2), ceil(W/2)]; border windows average what exists."""
-    return F.avg_pool2d(x, 2, 2, ceil_mode=True, exclusive=True)
+    return ops.octave_pool(x)
 
 
 def upsample2(x: Tensor, like: Tensor | None = None) -> Tensor:
-    """Repeat each pixel 2 x 2 and crop to the size of ``like``: a nearest resize that also fits odd sizes.
-
-    Stacking is exact and faster here than F.interpolate, which Paddle Inference cannot run with oneDNN on.
-    """
-    height, width = x.shape[2:]
-    rows = paddle.stack([x, x], axis=-1).reshape([0, 0, height, 2 * width])
-    full = paddle.stack([rows, rows], axis=3).reshape([0, 0, 2 * height, 2 * width])
-    return full if like is None else crop2d(full, 0, 0, *like.shape[2:])
+    """Repeat each pixel 2 x 2 and crop to the size of ``like``: a nearest resize that also fits odd sizes."""
+    return ops.octave_upsample(x, None if like is None else like.shape[2:])
 
 
 def octave_map(function: Callable[[Tensor], Tensor], x: Pair) -> Pair:
@@ -109,7 +103,7 @@ class OctConv2D(nn.Layer):
         check_channels(in_channels, out_channels, groups)
         if stride not in (1, 2):
             raise ValueError(f"OctConv2D: stride must be 1 or 2, got {stride!r}")
-        self.stride = stride
+        self.stride, self.groups = stride, groups
         self.in_split = split_channels(in_channels, alpha_in)
         self.out_split = split_channels(out_channels, alpha_out)
         depthwise = groups > 1 and groups == in_channels == out_channels
@@ -146,19 +140,31 @@ class OctConv2D(nn.Layer):
 
     def forward(self, x: Tensor | Pair) -> Pair:
         high, low = self._as_pair(x)
-        if self.stride == 2 and high is not None:
-            high = downsample2(high)
-        y_high, from_low = self._path("conv_h2h", high), self._path("conv_l2h", low)
-        if self.stride == 1 and from_low is not None:
-            from_low = upsample2(from_low, y_high)
-        y_low = self._path("conv_h2l", high, downsample2)
-        from_low_to_low = self._path("conv_l2l", low, downsample2 if self.stride == 2 else None)
-        return octave_add((y_high, y_low), (from_low, from_low_to_low))
+        pooled = downsample2(high) if high is not None and (self.stride == 2 or self.out_split[1]) else None
+        if self.stride == 2:
+            y_high = self._sum((pooled, low), "conv_h2h", "conv_l2h")
+            pooled, low = octave_map(downsample2, (pooled, low)) if self.out_split[1] else (None, None)
+        else:
+            y_high, from_low = self._path("conv_h2h", high), self._path("conv_l2h", low)
+            if from_low is not None:
+                y_high = upsample2(from_low) if y_high is None else ops.octave_upsample_add(y_high, from_low)
+        return y_high, self._sum((pooled, low), "conv_h2l", "conv_l2l")
 
-    def _path(self, name: str, x: Tensor | None, before: Callable[[Tensor], Tensor] | None = None) -> Tensor | None:
-        if x is None or name not in self._sub_layers:
-            return None
-        return self._sub_layers[name](before(x) if before else x)
+    def _sum(self, x: Pair, from_high: str, from_low: str) -> Tensor | None:
+        """Two paths that meet at one resolution.
+
+        In training they are one convolution of the stacked groups: fewer and larger products are faster, and no sum is
+        left to do. Evaluation calls the layers, so that their hooks run and their multiply-adds are counted.
+        """
+        names = (from_high, from_low)
+        if self.training and self.groups == 1 and all(name in self._sub_layers for name in names):
+            first, second = (self._sub_layers[name] for name in names)
+            weight = paddle.concat([first.weight, second.weight], axis=1)
+            return ops.conv2d(paddle.concat(x, axis=1), weight, first.bias, 1, first._padding, first._dilation)
+        return octave_add(*((self._path(name, group),) for name, group in zip(names, x)))[0]
+
+    def _path(self, name: str, x: Tensor | None) -> Tensor | None:
+        return None if x is None or name not in self._sub_layers else self._sub_layers[name](x)
 
     def _as_pair(self, x: Tensor | Pair) -> Pair:
         if not isinstance(x, (tuple, list)):

@@ -7,8 +7,9 @@ import math
 import paddle
 from paddle import ParamAttr, Tensor, nn
 
-from ..ops import conv2d
-from ..ops.primitives import add_bias, channels, crop2d
+from ..ops import conv2d, nested_conv2d
+from ..ops.primitives import add_bias, channels
+from ..ops.reference_nested import centre, nested_filters
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 
 CHANNEL_MODES = ("paper", "reference")
@@ -61,7 +62,7 @@ class VersatileConv2D(nn.Layer):
         self._check_channel_window(delta, g, channel_mode)
         self.delta, self.g, self.channel_mode = delta, g, channel_mode
 
-        self.spatial_filters = math.ceil(min(self.kernel_size) / 2)
+        self.spatial_filters = nested_filters(self.kernel_size)
         self.channel_filters = delta // g + 1
         primaries = math.ceil(out_channels / (self.spatial_filters * self.channel_filters))
         if primaries % groups:
@@ -90,31 +91,25 @@ class VersatileConv2D(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.in_channels, "VersatileConv2D")
-        kept = self.in_channels - self.delta
-        outputs = []
-        for crop in range(self.spatial_filters):
-            kernel, padding, inner = self._centre(crop, x)
-            for start in range(0, self.delta + 1, self.g):
-                first = start if self.channel_mode == "paper" else 0
-                weight = kernel[:, first : first + kept] if self.delta else kernel
-                window = channels(inner, start, kept)
-                outputs.append(conv2d(window, weight, None, self.stride, padding, self.dilation, self.groups))
-        y = paddle.concat(outputs, axis=1) if len(outputs) > 1 else outputs[0]
+        if self.delta == 0:
+            y = nested_conv2d(x, self.weight, self.stride, self.padding, self.dilation, self.groups)
+        else:
+            y = self._shifted(x)
         if y.shape[1] != self.out_channels:
             y = channels(y, 0, self.out_channels)
         return add_bias(y, self.bias)
 
-    def _centre(self, crop: int, x: Tensor) -> tuple[Tensor, list[int], Tensor]:
-        """The kernel without its ``crop`` outer rings, and the padding or input crop that keeps its centre in place."""
-        if crop == 0:
-            return self.weight, list(self.padding), x
-        kh, kw = self.kernel_size
-        kernel = self.weight[:, :, crop : kh - crop, crop : kw - crop]
-        margins = [pad - crop * step for pad, step in zip(self.padding, self.dilation)]
-        top, left = (max(-margin, 0) for margin in margins)
-        if top or left:
-            x = crop2d(x, top, left, x.shape[2] - 2 * top, x.shape[3] - 2 * left)
-        return kernel, [max(margin, 0) for margin in margins], x
+    def _shifted(self, x: Tensor) -> Tensor:
+        """Every crop over every window of channels."""
+        kept = self.in_channels - self.delta
+        outputs = []
+        for crop in range(self.spatial_filters):
+            inner, kernel, padding = centre(x, self.weight, crop, self.padding, self.dilation)
+            for start in range(0, self.delta + 1, self.g):
+                first = start if self.channel_mode == "paper" else 0
+                window, weight = channels(inner, start, kept), kernel[:, first : first + kept]
+                outputs.append(conv2d(window, weight, None, self.stride, padding, self.dilation))
+        return paddle.concat(outputs, axis=1)
 
     def extra_macs(self, inputs: Tensor, outputs: Tensor) -> int:
         """Multiply-adds of the nested convolutions as computed here (each crop on its own)."""

@@ -6,7 +6,9 @@ from .blend import blend
 from .conv2d import conv2d
 from .ddf import MODES as DDF_MODES
 from .ddf import ddf
-from .reference import filter_norm
+from .filter_norm import filter_norm
+from .nested_conv2d import nested_conv2d
+from .octave import octave_pool, octave_upsample, octave_upsample_add
 from .sample_interpolate import sample_interpolate
 
 __all__ = [
@@ -18,6 +20,10 @@ __all__ = [
     "conv2d",
     "ddf",
     "filter_norm",
+    "nested_conv2d",
+    "octave_pool",
+    "octave_upsample",
+    "octave_upsample_add",
     "sample_interpolate",
     "status",
 ]

@@ -15,6 +15,11 @@ KERNELS = {
     "blend": (paddle.float32, paddle.float64),
     "conv2d": (paddle.float32,),
     "ddf": (paddle.float32, paddle.float64),
+    "filter_norm": (paddle.float32, paddle.float64),
+    "nested_conv2d": (paddle.float32,),
+    "octave_pool": (paddle.float32, paddle.float64),
+    "octave_upsample": (paddle.float32, paddle.float64),
+    "octave_upsample_add": (paddle.float32, paddle.float64),
     "sample_interpolate": (paddle.float32, paddle.float64),
 }
 

@@ -48,7 +48,7 @@ def conv2d(
     """
     stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
     padding = pair(padding, "padding", minimum=0)
-    _check(x, weight, bias, stride, padding, dilation, groups)
+    check_arguments(x, weight, bias, stride, padding, dilation, groups)
     tensors = (x, weight) if bias is None else (x, weight, bias)
     if choose_backend("conv2d", backend, *tensors) == "cpu":
         return _compiled(tensors, stride, padding, dilation, groups)
@@ -76,7 +76,7 @@ def _is_size(value: Any, minimum: int = 1) -> bool:
 
 
 @not_to_static  # pure checks: nothing to trace
-def _check(x, weight, bias, stride, padding, dilation, groups) -> None:
+def check_arguments(x, weight, bias, stride, padding, dilation, groups) -> None:
     for name, tensor, rank in (("x", x, 4), ("weight", weight, 4), ("bias", bias, 1)):
         if tensor is None and name == "bias":
             continue

@@ -148,6 +148,23 @@ def test_stride_2_is_two_convolutions_of_the_stacked_input():
     np.testing.assert_allclose(low, oracles.conv2d(oracles.average_pool2(z), w_low, padding=1), atol=1e-10)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("alpha_in", "alpha_out"), [(0.5, 0.5), (0.25, 0.75), (0.5, 0), (0, 0.5)])
+def test_training_stacks_what_evaluation_adds(alpha_in, alpha_out, stride):
+    conv = oracles.to_float64(OctConv2D(8, 8, 3, alpha_in, alpha_out, stride, 1, bias_attr=True))
+    pair, runs = pair_of(conv, 7, 6), []
+    for mode in (conv.train, conv.eval):
+        mode()
+        inputs = [None if x is None else oracles.tensor(x, grad=True) for x in pair]
+        outputs = [y for y in conv(tuple(inputs)) if y is not None]
+        conv.clear_gradients()
+        sum((y * y).sum() for y in outputs).backward()
+        tensors = [*(x.grad for x in inputs if x is not None), *(p.grad for p in conv.parameters())]
+        runs.append([t.numpy() for t in (*outputs, *tensors)])
+    for ours, theirs in zip(*runs, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-10)
+
+
 def test_gradients_reach_every_weight_and_both_inputs():
     conv = OctConvBNAct(8, 8, 3, padding=1)
     inputs = [paddle.randn([2, 4, 5, 7]), paddle.randn([2, 4, 3, 4])]
