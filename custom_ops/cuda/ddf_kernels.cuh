@@ -1,4 +1,4 @@
-// Decoupled dynamic filtering: the forward pass, and the input's gradient where ddf_backward_kernels.cuh leaves it here.
+// Decoupled dynamic filtering: the forward pass, and the input's gradient for ddf_backward_kernels.cuh.
 #pragma once
 
 #include "device.cuh"

@@ -1,5 +1,5 @@
-// What every kernel starts from: the CUDA runtime, or in tests its emulation on the CPU; float arithmetic on half types;
-// launches and the shape of blocks.
+// What every kernel starts from: the CUDA runtime, or in tests its emulation on the CPU; half types as floats; launches
+// and the shape of blocks.
 #pragma once
 
 #include <algorithm>

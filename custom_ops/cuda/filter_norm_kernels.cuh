@@ -19,7 +19,9 @@ class Filter {
   }
 
   __device__ int taps() const { return kTaps ? kTaps : taps_; }
-  __device__ float operator[](int t) const { return kTaps ? cache_[kTaps ? t : 0] : to_float(data_[t * inner_]) - first_; }
+  __device__ float operator[](int t) const {
+    return kTaps ? cache_[kTaps ? t : 0] : to_float(data_[t * inner_]) - first_;
+  }
   __device__ float mean() const {
     float sum = 0;
 #pragma unroll
