@@ -57,10 +57,10 @@ __device__ __forceinline__ void sum_slopes(const Tile& tile, const Gaussian& k, 
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) feature_tiles(Geometry g, Plan plan, Scratch scratch,
-                                                     const T* __restrict__ features, const float* __restrict__ mask,
-                                                     const float* __restrict__ sigma, const T* __restrict__ dy,
-                                                     T* __restrict__ dfeatures) {
+__global__ void __launch_bounds__(256, 2) feature_tiles(Geometry g, Plan plan, Scratch scratch,
+                                                        const T* __restrict__ features, const float* __restrict__ mask,
+                                                        const float* __restrict__ sigma, const T* __restrict__ dy,
+                                                        T* __restrict__ dfeatures) {
   SHARED_DYNAMIC(float, memory);
   const Gaussian k = make_gaussian(*sigma, g.radius, memory);
   BlockCoordinates block;

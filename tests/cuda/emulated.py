@@ -148,24 +148,27 @@ def octave(run, large, small, planes, height, width):
     return [pooled, spread, added, upsampled, summed]
 
 
-def sampled_sizes(shape, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
+def sampled_sizes(shape, kernel, stride, padding, dilation):
     spans = (n + 2 * p - d * (k - 1) - 1 for n, p, d, k in zip(shape[2:], padding, dilation, kernel))
     return tuple(span // s + 1 for span, s in zip(spans, stride))
 
 
-def sampled_inputs(shape, count, out_channels, **geometry):
-    out = sampled_sizes(shape, **geometry)
+def sampled_inputs(shape, count, out_channels, geometry):
+    out = sampled_sizes(shape, *geometry)
     positions = np.random.default_rng(3).permutation(shape[0] * out[0] * out[1])[:count]
     return [normal(*shape), normal(count, out_channels, seed=1), positions.astype(np.int64)]
 
 
-def sampled(run, x, rows, positions, shape, count, out_channels, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
-    """The matrix gathered from x, and an image of zeros with `rows` scattered into it."""
-    out = sampled_sizes(shape, kernel, stride, padding, dilation)
+def sampled(run, x, rows, positions, shape, count, out_channels, geometry):
+    """The matrix gathered from x, and an image of zeros with `rows` scattered into it.
+
+    `geometry` is kernel, stride, padding and dilation, each of height and width.
+    """
+    out, kernel = sampled_sizes(shape, *geometry), geometry[0]
     x, rows = run.tensor(x), run.tensor(rows)
     gathered = run.empty(count, shape[1] * kernel[0] * kernel[1])
     image = run.tensor(np.zeros((shape[0], out_channels, *out)))
-    run("sampled_gather", [count, *shape[1:], *out, *kernel, *stride, *padding, *dilation], x, positions, gathered)
+    run("sampled_gather", [count, *shape[1:], *out, *sum(geometry, ())], x, positions, gathered)
     run("sampled_scatter", [count, out_channels, out[0] * out[1]], rows, positions, image)
     return [gathered, image]
 
@@ -187,11 +190,17 @@ DDF_SHAPES = [
     {"shape": (1, 9, 4, 5), "kernel": 17},
     {"shape": (600, 17, 1, 1)},  # enough tiles for one range of channels in two stages
 ]
+SAMPLED = [
+    ((1, 1, 1, 1), 1, 1, ((1, 1), (1, 1), (0, 0), (1, 1))),
+    ((2, 33, 9, 7), 70, 33, ((1, 1), (1, 1), (0, 0), (1, 1))),
+    ((2, 5, 9, 7), 31, 40, ((3, 3), (1, 1), (1, 1), (1, 1))),
+    ((3, 7, 11, 13), 33, 4, ((3, 5), (2, 1), (2, 3), (2, 1))),
+]
 CASES = [
     *((ddf, {**case, "mode": mode}) for case in DDF_SHAPES[:-1] for mode in ("mul", "add")),
     (ddf, DDF_SHAPES[-1]),
-    *((filter_norm, dict(zip(("outer", "taps", "inner"), s))) for s in [(1, 9, 1), (2, 9, 300), (33, 9, 1), (3, 25, 7)]),
-    (filter_norm, {"outer": 3, "taps": 1, "inner": 5}),
+    *((filter_norm, dict(zip(("outer", "taps", "inner"), s))) for s in [(1, 9, 1), (2, 9, 300), (33, 9, 1)]),
+    *((filter_norm, dict(zip(("outer", "taps", "inner"), s))) for s in [(3, 25, 7), (3, 1, 5)]),
     (filter_norm, {"outer": 2, "taps": 9, "inner": 35, "scale": 0.4714}),
     (filter_norm, {"outer": 2, "taps": 9, "inner": 3, "equal": True}),
     (filter_norm, {"outer": 2, "taps": 49, "inner": 3, "equal": True}),
@@ -206,13 +215,7 @@ CASES = [
     (interpolate, {"shape": (1, 2, 33, 40), "sigma": 0.2, "window": 41}),
     *((octave, dict(zip(("planes", "height", "width"), s))) for s in [(1, 1, 1), (3, 2, 2), (6, 5, 7), (2, 8, 12)]),
     *((octave, dict(zip(("planes", "height", "width"), s))) for s in [(2, 7, 4), (2, 1, 9), (1, 131, 3), (200, 2, 2)]),
-    (sampled, {"shape": (1, 1, 1, 1), "count": 1, "out_channels": 1, "kernel": (1, 1)}),
-    (sampled, {"shape": (2, 33, 9, 7), "count": 70, "out_channels": 33, "kernel": (1, 1)}),
-    (sampled, {"shape": (2, 5, 9, 7), "count": 31, "out_channels": 40, "kernel": (3, 3), "padding": (1, 1)}),
-    (
-        sampled,
-        dict(shape=(3, 7, 11, 13), count=33, out_channels=4, kernel=(3, 5), stride=(2, 1), padding=(2, 3), dilation=(2, 1)),
-    ),
+    *((sampled, dict(zip(("shape", "count", "out_channels", "geometry"), s))) for s in SAMPLED),
 ]
 INPUTS = {
     ddf: ddf_inputs,

@@ -50,10 +50,10 @@ def exact_octave(large, small, planes, height, width):
     return [pooled, spread, large + upsampled, upsampled, summed]
 
 
-def exact_sampled(x, rows, positions, shape, count, out_channels, kernel, stride=(1, 1), padding=(0, 0), dilation=(1, 1)):
-    columns = paddle.nn.functional.unfold(paddle.to_tensor(x.astype("float64")), kernel, stride, padding, dilation)
+def exact_sampled(x, rows, positions, shape, count, out_channels, geometry):
+    columns = paddle.nn.functional.unfold(paddle.to_tensor(x.astype("float64")), *geometry)
     matrix = columns.transpose([0, 2, 1]).flatten(0, 1).numpy()[positions]
-    out = emulated.sampled_sizes(shape, kernel, stride, padding, dilation)
+    out = emulated.sampled_sizes(shape, *geometry)
     image = np.zeros((shape[0] * out[0] * out[1], out_channels))
     image[positions] = rows
     return [matrix, image.reshape(shape[0], *out, out_channels).transpose(0, 3, 1, 2)]
