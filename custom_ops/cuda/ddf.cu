@@ -20,7 +20,7 @@ std::vector<Tensor> ddf_cuda_forward(const Tensor& x, const Tensor& channel, con
   if (y.numel() == 0) return {y};
   with_type(x, [&](auto zero) {
     using T = decltype(zero);
-    cuda::ddf::forward(g, mode == "add", in<T>(x), in<T>(channel), in<T>(spatial), out<T>(y), x.stream());
+    cuda::ddf::forward(g, mode == "add", in<T>(x), in<T>(channel), in<T>(spatial), out<T>(y), stream(x));
   });
   return {y};
 }
@@ -35,7 +35,7 @@ std::vector<Tensor> ddf_cuda_backward(const Tensor& x, const Tensor& channel, co
   with_type(x, [&](auto zero) {
     using T = decltype(zero);
     run(mode == "add", in<T>(x), in<T>(channel), in<T>(spatial), in<T>(dy), out<T>(dx), out<T>(dchannel),
-        out<T>(dspatial), out<float>(scratch), x.stream());
+        out<T>(dspatial), out<float>(scratch), stream(x));
   });
   return {dx, dchannel, dspatial};
 }

@@ -24,7 +24,7 @@ std::vector<Tensor> filter_norm_cuda_forward(const Tensor& logits, int axis, flo
   const Sizes sizes(logits.shape(), axis);
   with_type(logits, [&](auto zero) {
     using T = decltype(zero);
-    cuda::filter_norm::forward(sizes.outer, sizes.taps, sizes.inner, scale, in<T>(logits), out<T>(y), logits.stream());
+    cuda::filter_norm::forward(sizes.outer, sizes.taps, sizes.inner, scale, in<T>(logits), out<T>(y), stream(logits));
   });
   return {y};
 }
@@ -36,7 +36,7 @@ std::vector<Tensor> filter_norm_cuda_backward(const Tensor& logits, const Tensor
   with_type(logits, [&](auto zero) {
     using T = decltype(zero);
     cuda::filter_norm::backward(sizes.outer, sizes.taps, sizes.inner, scale, in<T>(logits), in<T>(dy), out<T>(dx),
-                                logits.stream());
+                                stream(logits));
   });
   return {dx};
 }

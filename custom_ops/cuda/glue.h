@@ -1,10 +1,8 @@
 // Between Paddle's tensors and the launchers: pointers, types, scratch.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include "api.h"
+#include "device.cuh"
 
 namespace ppeffconv {
 
@@ -19,6 +17,15 @@ const T* in(const Tensor& tensor) {
 template <typename T>
 T* out(Tensor& tensor) {
   return static_cast<T*>(tensor.data());
+}
+
+// On which a tensor's device works; the emulation of the tests has none.
+inline cudaStream_t stream([[maybe_unused]] const Tensor& tensor) {
+#ifdef __CUDACC__
+  return tensor.stream();
+#else
+  return nullptr;
+#endif
 }
 
 // An uninitialised tensor beside another one.

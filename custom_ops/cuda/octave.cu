@@ -17,7 +17,7 @@ std::vector<Tensor> octave_pool_cuda_forward(const Tensor& x) {
   if (y.numel() == 0) return {y};
   with_type(x, [&](auto zero) {
     using T = decltype(zero);
-    cuda::octave::pool_forward(geometry(x.shape()), in<T>(x), out<T>(y), x.stream());
+    cuda::octave::pool_forward(geometry(x.shape()), in<T>(x), out<T>(y), stream(x));
   });
   return {y};
 }
@@ -27,7 +27,7 @@ std::vector<Tensor> octave_pool_cuda_backward(const Tensor& x, const Tensor& dy)
   if (dx.numel() == 0) return {dx};
   with_type(x, [&](auto zero) {
     using T = decltype(zero);
-    cuda::octave::pool_backward(geometry(x.shape()), in<T>(dy), out<T>(dx), x.stream());
+    cuda::octave::pool_backward(geometry(x.shape()), in<T>(dy), out<T>(dx), stream(x));
   });
   return {dx};
 }
@@ -40,7 +40,7 @@ std::vector<Tensor> upsample(const Tensor* high, const Tensor& low, const Shape&
   with_type(low, [&](auto zero) {
     using T = decltype(zero);
     cuda::octave::upsample_add_forward(geometry(shape), high ? in<T>(*high) : nullptr, in<T>(low), out<T>(y),
-                                       low.stream());
+                                       stream(low));
   });
   return {y};
 }
@@ -56,7 +56,7 @@ std::vector<Tensor> octave_upsample_cuda_backward(const Tensor& dy) {
   if (dlow.numel() == 0) return {dlow};
   with_type(dy, [&](auto zero) {
     using T = decltype(zero);
-    cuda::octave::upsample_add_backward(geometry(dy.shape()), in<T>(dy), out<T>(dlow), dy.stream());
+    cuda::octave::upsample_add_backward(geometry(dy.shape()), in<T>(dy), out<T>(dlow), stream(dy));
   });
   return {dlow};
 }

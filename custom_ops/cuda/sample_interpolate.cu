@@ -21,7 +21,7 @@ std::vector<Tensor> sample_interpolate_cuda_forward(const Tensor& features, cons
   with_type(features, [&](auto zero) {
     using T = decltype(zero);
     cuda::interpolate::forward(geometry(features, window), in<T>(features), in<float>(mask), in<float>(sigma),
-                               out<T>(y), features.stream());
+                               out<T>(y), stream(features));
   });
   return {y};
 }
@@ -33,7 +33,7 @@ std::vector<Tensor> sample_interpolate_cuda_inactive(const Tensor& features, con
   with_type(features, [&](auto zero) {
     using T = decltype(zero);
     cuda::interpolate::forward_inactive(geometry(features, window), in<T>(features), in<float>(mask), in<float>(sigma),
-                                        out<T>(y), features.stream());
+                                        out<T>(y), stream(features));
   });
   return {y};
 }
@@ -48,7 +48,7 @@ std::vector<Tensor> sample_interpolate_cuda_backward(const Tensor& features, con
   with_type(features, [&](auto zero) {
     using T = decltype(zero);
     run(in<T>(features), in<float>(mask), in<float>(sigma), in<T>(dy), out<T>(dfeatures), out<float>(dmask),
-        out<float>(dsigma), out<float>(scratch), features.stream());
+        out<float>(dsigma), out<float>(scratch), stream(features));
   });
   return {dfeatures, dmask, dsigma};
 }

@@ -4,6 +4,9 @@
 
 namespace ppeffconv {
 
+// Numbers of the gathered matrix, 64 MB in float32: enough rows for a fast product, however many are active.
+constexpr int64_t kMatrix = 16 << 20;
+
 std::vector<Tensor> sampled_conv2d_cuda_forward(const Tensor& x, const Tensor& weight, const Tensor& active,
                                                 const paddle::optional<Tensor>& bias, const std::vector<int>& stride,
                                                 const std::vector<int>& padding, const std::vector<int>& dilation) {
@@ -19,18 +22,22 @@ std::vector<Tensor> sampled_conv2d_cuda_forward(const Tensor& x, const Tensor& w
   const cuda::sampled::Geometry g{from[1],        int(from[2]),   int(from[3]),   int(to[2]),  int(to[3]),
                                   int(kernel[2]), int(kernel[3]), stride[0],      stride[1],   padding[0],
                                   padding[1],     dilation[0],    dilation[1]};
-  Tensor rows = empty_beside(x, {count, columns});
-  with_type(x, [&](auto zero) {
-    using T = decltype(zero);
-    cuda::sampled::gather(g, count, in<T>(x), in<int64_t>(positions), out<T>(rows), x.stream());
-  });
-  Tensor results = matmul(rows, reshape(weight, {out_channels, columns}), false, true);
-  if (bias) results = add(results, *bias);
-  with_type(x, [&](auto zero) {
-    using T = decltype(zero);
-    cuda::sampled::scatter(count, out_channels, to[2] * to[3], in<T>(results), in<int64_t>(positions), out<T>(y),
-                           x.stream());
-  });
+  const Tensor matrix = reshape(weight, {out_channels, columns});
+  const int64_t most = std::max<int64_t>(kMatrix / columns, 1024);
+  for (int64_t first = 0; first < count; first += most) {
+    const int64_t part = std::min(most, count - first), *const at = in<int64_t>(positions) + first;
+    Tensor rows = empty_beside(x, {part, columns});
+    with_type(x, [&](auto zero) {
+      using T = decltype(zero);
+      cuda::sampled::gather(g, part, in<T>(x), at, out<T>(rows), stream(x));
+    });
+    Tensor results = matmul(rows, matrix, false, true);
+    if (bias) results = add(results, *bias);
+    with_type(x, [&](auto zero) {
+      using T = decltype(zero);
+      cuda::sampled::scatter(part, out_channels, to[2] * to[3], in<T>(results), at, out<T>(y), stream(x));
+    });
+  }
   return {y};
 }
 

@@ -27,11 +27,12 @@ def missing() -> str:
     return "" if shutil.which("g++") else "no g++"
 
 
-def compile_library(path: Path, *flags: str) -> Path:
-    """Compile the kernels, their launchers and the entries into a shared library; warnings are errors."""
+def compile_library(path: Path, *flags: str, source: str = "entry.cc") -> Path:
+    """Compile the kernels and their launchers, for their entries, into a shared library; warnings are errors."""
     command = ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-fno-strict-aliasing"]
     command += ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas", f"-I{HERE}", f"-I{ROOT / 'custom_ops' / 'cuda'}"]
-    result = subprocess.run([*command, *flags, str(HERE / "entry.cc"), "-o", str(path)], capture_output=True, text=True)
+    command += [str(HERE / source), *flags, "-o", str(path)]
+    result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(result.stderr)
     return path
@@ -187,7 +188,7 @@ DDF_SHAPES = [
     {"shape": (1, 5, 6, 9), "kernel": 5},
     {"shape": (2, 2, 12, 7), "kernel": 5, "stride": 2, "dilation": 8},
     {"shape": (1, 3, 8, 8), "kernel": 7, "stride": 3},
-    {"shape": (1, 9, 4, 5), "kernel": 17},
+    {"shape": (1, 9, 9, 10), "kernel": 17},  # more taps than are staged at once
     {"shape": (600, 17, 1, 1)},  # enough tiles for one range of channels in two stages
 ]
 SAMPLED = [
