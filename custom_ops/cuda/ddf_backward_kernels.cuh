@@ -9,8 +9,8 @@
 
 namespace ppeffconv::cuda::ddf {
 
-constexpr int kGroup = 9;      // taps that a block handles, in registers
-constexpr int kStaged = 16;    // channels between two synchronisations
+constexpr int kGroup = 9;    // taps that a block handles, in registers
+constexpr int kStaged = 16;  // channels between two synchronisations
 constexpr int kMaxWarps = 8;
 
 // Sums nine values over a warp with 12 shuffles instead of 45: at each step two lanes share out the values, so that
@@ -88,8 +88,8 @@ __global__ void __launch_bounds__(256, 2) backward_tiles(Geometry g, Parts parts
     const int count = min(kStaged, last - first);
     for (int i = thread_number(); i < count * kGroup; i += thread_count()) {
       const int c = i / kGroup, t = i % kGroup;
-      const bool valid = t < group_taps;
-      weights[i] = valid ? to_float(channel[(b * g.channels + first + c) * taps + first_tap + t]) : 0.f;
+      const int64_t filter = (b * g.channels + first + c) * taps;
+      weights[i] = t < group_taps ? to_float(channel[filter + first_tap + t]) : 0.f;
     }
     __syncthreads();
     for (int c = 0; c < count; ++c) {
