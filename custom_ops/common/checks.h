@@ -8,11 +8,38 @@
 
 namespace ppeffconv {
 
+// Whether this library has the kernels of cuda/*.cu.
+#ifdef PPEFFCONV_WITH_CUDA
+constexpr bool kWithCuda = true;
+#else
+constexpr bool kWithCuda = false;
+#endif
+
 // Paddle Inference hands blocked tensors to ops when its own oneDNN mode is on; read as NCHW they give wrong numbers.
-inline void check_plain(const paddle::Tensor& tensor, const char* name) {
-  PD_CHECK(tensor.is_cpu(), name, " must be on the CPU");
+inline void check_layout(const paddle::Tensor& tensor, const char* name) {
   PD_CHECK(tensor.layout() != phi::DataLayout::ONEDNN, name,
            " is in a oneDNN-blocked layout: use paddle.assign(x) before this op, or disable_mkldnn() in the predictor");
+}
+
+inline void check_plain(const paddle::Tensor& tensor, const char* name) {
+  PD_CHECK(tensor.is_cpu(), name, " must be on the CPU");
+  check_layout(tensor, name);
+}
+
+// For an op with kernels for both: the tensor is where `first`, its first one, is, on the CPU or a GPU.
+inline void check_device(const paddle::Tensor& tensor, const paddle::Tensor& first, const char* name) {
+  PD_CHECK(tensor.is_cpu() || (kWithCuda && tensor.is_gpu()), name, " is on a device without kernels");
+  PD_CHECK(tensor.place() == first.place(), name, " must be on the device of the other tensors");
+  check_layout(tensor, name);
+}
+
+// And of a type that the kernels of that device take.
+inline void check_type(const paddle::Tensor& tensor, const char* name) {
+  using paddle::DataType;
+  const DataType type = tensor.dtype();
+  const bool half = type == DataType::FLOAT16 || type == DataType::BFLOAT16;
+  const bool fits = tensor.is_gpu() ? half : type == DataType::FLOAT64;
+  PD_CHECK(fits || type == DataType::FLOAT32, name, " must be float32, or float64 on the CPU, or a half type on a GPU");
 }
 
 inline void check_rank(const paddle::Tensor& tensor, size_t rank, const char* name) {

@@ -1,10 +1,11 @@
-// ppeffconv_ddf: decoupled dynamic filtering and its gradients, CPU.
+// ppeffconv_ddf: decoupled dynamic filtering and its gradients; here on the CPU, in cuda/ddf.cu on a GPU.
 #include "paddle/phi/api/all.h"
 
 #include <limits>
 #include <string>
 
 #include "common/checks.h"
+#include "cuda/api.h"
 #include "ddf_backward.h"
 
 namespace {
@@ -19,10 +20,10 @@ using Shape = std::vector<int64_t>;
 
 Geometry geometry(const Tensor& x, const Tensor& channel, const Tensor& spatial, int kernel, int stride, int dilation,
                   const std::string& mode) {
-  ppeffconv::check_plain(x, "ddf: x");
-  ppeffconv::check_plain(channel, "ddf: channel_filter");
-  ppeffconv::check_plain(spatial, "ddf: spatial_filter");
-  PD_CHECK(x.dtype() == DataType::FLOAT32 || x.dtype() == DataType::FLOAT64, "ddf: x must be float32 or float64");
+  ppeffconv::check_device(x, x, "ddf: x");
+  ppeffconv::check_device(channel, x, "ddf: channel_filter");
+  ppeffconv::check_device(spatial, x, "ddf: spatial_filter");
+  ppeffconv::check_type(x, "ddf: x");
   PD_CHECK(x.dtype() == channel.dtype() && x.dtype() == spatial.dtype(), "ddf: dtypes must agree");
   PD_CHECK(mode == "mul" || mode == "add", "ddf: mode must be 'mul' or 'add', got ", mode);
   PD_CHECK(kernel > 0 && kernel % 2 == 1, "ddf: kernel_size must be odd and positive, got ", kernel);
@@ -42,6 +43,9 @@ Geometry geometry(const Tensor& x, const Tensor& channel, const Tensor& spatial,
 std::vector<Tensor> forward(const Tensor& x, const Tensor& channel, const Tensor& spatial, int kernel, int stride,
                             int dilation, const std::string& mode) {
   const Geometry g = geometry(x, channel, spatial, kernel, stride, dilation, mode);
+  if constexpr (ppeffconv::kWithCuda) {
+    if (x.is_gpu()) return ppeffconv::ddf_cuda_forward(x, channel, spatial, kernel, g.stride, g.dilation, mode);
+  }
   Tensor y = empty({g.batch, g.channels, g.out_height(), g.out_width()}, x.dtype(), x.place());
   if (y.numel() == 0) return {y};
   PD_DISPATCH_FLOATING_TYPES(x.dtype(), "ppeffconv_ddf", ([&] {
@@ -54,9 +58,12 @@ std::vector<Tensor> forward(const Tensor& x, const Tensor& channel, const Tensor
 std::vector<Tensor> backward(const Tensor& x, const Tensor& channel, const Tensor& spatial, const Tensor& dy,
                              int kernel, int stride, int dilation, const std::string& mode) {
   const Geometry g = geometry(x, channel, spatial, kernel, stride, dilation, mode);
-  ppeffconv::check_plain(dy, "ddf: the output's gradient");
+  ppeffconv::check_device(dy, x, "ddf: the output's gradient");
   PD_CHECK(dy.dtype() == x.dtype() && dy.shape() == Shape({g.batch, g.channels, g.out_height(), g.out_width()}),
            "ddf: the output's gradient must be like the output");
+  if constexpr (ppeffconv::kWithCuda) {
+    if (x.is_gpu()) return ppeffconv::ddf_cuda_backward(x, channel, spatial, dy, kernel, g.stride, g.dilation, mode);
+  }
   if (dy.numel() == 0) {
     return {zeros_like(x), zeros_like(channel), zeros_like(spatial)};
   }

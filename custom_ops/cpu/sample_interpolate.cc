@@ -1,9 +1,11 @@
-// ppeffconv_sample_interpolate: filling in unsampled positions and its gradients, CPU.
+// ppeffconv_sample_interpolate: filling in unsampled positions and its gradients; here on the CPU, in
+// cuda/sample_interpolate.cu on a GPU.
 #include "paddle/phi/api/all.h"
 
 #include <algorithm>
 
 #include "common/checks.h"
+#include "cuda/api.h"
 #include "interpolate_backward.h"
 
 namespace {
@@ -16,13 +18,13 @@ using ppeffconv::interpolate::Geometry;
 using Shape = std::vector<int64_t>;
 
 Geometry geometry(const Tensor& features, const Tensor& mask, const Tensor& sigma, int window) {
-  ppeffconv::check_plain(features, "sample_interpolate: features");
-  ppeffconv::check_plain(mask, "sample_interpolate: mask");
-  ppeffconv::check_plain(sigma, "sample_interpolate: sigma");
-  PD_CHECK(features.dtype() == DataType::FLOAT32 || features.dtype() == DataType::FLOAT64,
-           "sample_interpolate: features must be float32 or float64");
-  PD_CHECK(mask.dtype() == features.dtype() && sigma.dtype() == features.dtype(),
-           "sample_interpolate: dtypes must agree");
+  ppeffconv::check_device(features, features, "sample_interpolate: features");
+  ppeffconv::check_device(mask, features, "sample_interpolate: mask");
+  ppeffconv::check_device(sigma, features, "sample_interpolate: sigma");
+  ppeffconv::check_type(features, "sample_interpolate: features");
+  const DataType weights = features.is_gpu() ? DataType::FLOAT32 : features.dtype();
+  PD_CHECK(mask.dtype() == weights && sigma.dtype() == weights,
+           "sample_interpolate: mask and sigma must be like the features, float32 on a GPU");
   PD_CHECK(window > 0 && window % 2 == 1, "sample_interpolate: window must be odd and positive, got ", window);
   PD_CHECK(sigma.numel() == 1, "sample_interpolate: sigma must hold one element, got ", sigma.numel());
   ppeffconv::check_rank(features, 4, "sample_interpolate: features");
@@ -33,6 +35,9 @@ Geometry geometry(const Tensor& features, const Tensor& mask, const Tensor& sigm
 
 std::vector<Tensor> forward(const Tensor& features, const Tensor& mask, const Tensor& sigma, int window) {
   const Geometry g = geometry(features, mask, sigma, window);
+  if constexpr (ppeffconv::kWithCuda) {
+    if (features.is_gpu()) return ppeffconv::sample_interpolate_cuda_forward(features, mask, sigma, window);
+  }
   Tensor y = empty_like(features);
   if (y.numel() == 0) return {y};
   PD_DISPATCH_FLOATING_TYPES(features.dtype(), "ppeffconv_sample_interpolate", ([&] {
@@ -45,9 +50,12 @@ std::vector<Tensor> forward(const Tensor& features, const Tensor& mask, const Te
 std::vector<Tensor> backward(const Tensor& features, const Tensor& mask, const Tensor& sigma, const Tensor& dy,
                              int window) {
   const Geometry g = geometry(features, mask, sigma, window);
-  ppeffconv::check_plain(dy, "sample_interpolate: the output's gradient");
+  ppeffconv::check_device(dy, features, "sample_interpolate: the output's gradient");
   PD_CHECK(dy.dtype() == features.dtype() && dy.shape() == features.shape(),
            "sample_interpolate: the output's gradient must be like the output");
+  if constexpr (ppeffconv::kWithCuda) {
+    if (features.is_gpu()) return ppeffconv::sample_interpolate_cuda_backward(features, mask, sigma, dy, window);
+  }
   if (dy.numel() == 0) return {zeros_like(features), zeros_like(mask), zeros_like(sigma)};
   Tensor dfeatures = empty_like(features), dmask = empty_like(mask), dsigma = empty_like(sigma);
   PD_DISPATCH_FLOATING_TYPES(features.dtype(), "ppeffconv_sample_interpolate_grad", ([&] {

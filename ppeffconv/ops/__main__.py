@@ -21,8 +21,8 @@ def report() -> str:
     facts = {
         "Paddle": f"{paddle.version.full_version} ({paddle.version.commit[:12]}), Python {platform.python_version()}",
         "threads": f"{paddle.get_flags('FLAGS_paddle_num_threads')['FLAGS_paddle_num_threads']} of {os.cpu_count()}",
-        "compiler": _compiler(),
-        "CUDA": paddle.version.cuda() if paddle.is_compiled_with_cuda() else "none: this Paddle is for CPUs",
+        "compiler": _version(build.compiler(), "install g++, or name another one in CXX"),
+        "CUDA": _cuda(),
         "CPU": _cpu(),
         "sources": _or_error(build.source_folder),
         "looked for": _or_error(lambda: ", ".join(map(str, build.candidates()))),
@@ -35,12 +35,20 @@ def report() -> str:
     return "\n".join(lines)
 
 
-def _compiler() -> str:
-    program = build.compiler()
+def _version(program: str | None, remedy: str) -> str:
+    """A compiler and the line that names its version; nvcc ends with it."""
     if program is None:
-        return "none: install g++, or name another one in CXX"
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-    return f"{program}, {(version.splitlines() or ['version unknown'])[0]}"
+        return f"none: {remedy}"
+    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    lines = text.splitlines() or ["version unknown"]
+    return f"{program}, {lines[-1 if program.endswith('nvcc') else 0]}"
+
+
+def _cuda() -> str:
+    if not paddle.is_compiled_with_cuda():
+        return "none: this Paddle is for CPUs"
+    compiler = _version(build.cuda_compiler(), "no nvcc, so no kernels for GPUs; install the toolkit, set CUDA_HOME")
+    return f"Paddle's {paddle.version.cuda()}, {paddle.device.cuda.device_count()} GPUs; compiler {compiler}"
 
 
 def _cpu() -> str:

@@ -22,18 +22,23 @@ KERNELS = {
     "octave_upsample_add": (paddle.float32, paddle.float64),
     "sample_interpolate": (paddle.float32, paddle.float64),
 }
+# those that also have kernels for GPUs
+CUDA_KERNELS = {
+    "ddf": (paddle.float32, paddle.float16, paddle.bfloat16),
+    "sample_interpolate": (paddle.float32, paddle.float16, paddle.bfloat16),
+}
 
 
 @not_to_static  # it reads the state of this process: nothing to trace
 def choose_backend(op: str, backend: str, *tensors: Tensor) -> str:
-    """Return the backend that will run ``op``: "cpu" or "reference".
+    """Return the backend that will run ``op``: "cpu", "cuda" or "reference".
 
     Args:
         op: its name.
         backend: "auto" takes the kernel if it is loaded and fits the tensors; ``PPEFFCONV_OPS`` may narrow it.
             "reference" is the plain-Paddle form; "cpu" and "cuda" ask for a compiled kernel.
-        tensors: the inputs. Kernels take tensors on the CPU, of their types, outside of traced programs, which so can
-            be used without the kernels.
+        tensors: the inputs. Kernels take tensors on their device, of their types, outside of traced programs, which so
+            can be used without the kernels.
 
     Raises:
         ValueError: unknown backend.
@@ -44,30 +49,46 @@ def choose_backend(op: str, backend: str, *tensors: Tensor) -> str:
     wanted = loader.mode() if backend == "auto" else backend
     if wanted == "reference":
         return "reference"
-    if wanted == "cuda" or (wanted == "cpu" and op not in loader.library().ops):
+    device = _device(tensors) if wanted == "auto" else wanted
+    loaded = _loaded(device)
+    if op not in loaded:
+        # what has no kernel for GPUs is as fast in Paddle itself there, so a process that asks for them may use it
+        if wanted == "auto" or (wanted == "cuda" and loaded and backend == "auto"):
+            return "reference"
         raise RuntimeError(_missing(op, wanted))
-    if op not in loader.library().ops:
-        return "reference"
-    misfit = _misfit(op, tensors)
-    if misfit and backend == "cpu":
-        raise RuntimeError(f"{op}: backend 'cpu' was asked for, but {misfit}; use backend='auto'")
-    return "reference" if misfit else "cpu"
+    misfit = _misfit(device, loaded[op], tensors)
+    if misfit and backend != "auto":
+        raise RuntimeError(f"{op}: backend '{backend}' was asked for, but {misfit}; use backend='auto'")
+    return "reference" if misfit else device
 
 
-def _misfit(op: str, tensors: tuple[Tensor, ...]) -> str:
+def _device(tensors: tuple[Tensor, ...]) -> str:
+    return "cuda" if paddle.in_dynamic_mode() and any(t.place.is_gpu_place() for t in tensors) else "cpu"
+
+
+def _loaded(device: str) -> dict[str, tuple[paddle.dtype, ...]]:
+    """The ops with loaded kernels for a device, and the types these take."""
+    library = loader.library()
+    kernels = KERNELS if device == "cpu" else CUDA_KERNELS if library.cuda else {}
+    return {op: types for op, types in kernels.items() if op in library.ops}
+
+
+def _misfit(device: str, types: tuple[paddle.dtype, ...], tensors: tuple[Tensor, ...]) -> str:
     """Why the kernel cannot take the tensors, or an empty string."""
     if not paddle.in_dynamic_mode():
         return "a program is being traced, which keeps to Paddle's own ops"
     for tensor in tensors:
-        if tensor.dtype not in KERNELS[op]:
+        if tensor.dtype not in types:
             return f"its kernel does not take {tensor.dtype}"
-        if not tensor.place.is_cpu_place():
+        if not (tensor.place.is_cpu_place() if device == "cpu" else tensor.place.is_gpu_place()):
             return f"a tensor is on {tensor.place}"
     return ""
 
 
 def _missing(op: str, backend: str) -> str:
-    reason = "there are no compiled kernels for GPUs" if backend == "cuda" else loader.library().reason
+    library = loader.library()
+    lacks_cuda = backend == "cuda" and not library.cuda
+    reason = "there are no compiled kernels for GPUs" if lacks_cuda else library.reason
     return (
         f"{op}: backend '{backend}' was asked for, but this installation has no compiled kernels of that kind "
         f"({reason or 'the loaded library lacks this op'}); use backend='auto' or 'reference' (plain Paddle)"
@@ -75,9 +96,14 @@ def _missing(op: str, backend: str) -> str:
 
 
 def status() -> dict[str, str]:
-    """Which backend runs each op under ``backend="auto"`` on CPU, with the reason."""
+    """Which backends run each op under ``backend="auto"``, with the reason."""
     if loader.mode() == "reference":
         return dict.fromkeys(KERNELS, "reference (plain Paddle; PPEFFCONV_OPS=reference)")
     loaded = loader.library()
-    kernel, plain = f"cpu ({loaded.path})", f"reference (plain Paddle; {loaded.reason or 'no kernel of it is loaded'})"
-    return {op: kernel if op in loaded.ops else plain for op in KERNELS}
+    plain = f"reference (plain Paddle; {loaded.reason or 'no kernel of it is loaded'})"
+
+    def describe(op: str) -> str:
+        devices = [device for device in ("cpu", "cuda") if op in _loaded(device)]
+        return f"{', '.join(devices)} ({loaded.path})" if devices else plain
+
+    return {op: describe(op) for op in KERNELS}

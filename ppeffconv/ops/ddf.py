@@ -46,7 +46,7 @@ def ddf(
     _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode)
     stride, dilation = _within(x, stride, dilation)
     taps = channel_filter.flatten(2)
-    if choose_backend("ddf", backend, x, taps, spatial_filter) == "cpu":
+    if choose_backend("ddf", backend, x, taps, spatial_filter) != "reference":
         return loader.call("ddf", x, taps, spatial_filter, kernel_size, stride, dilation, mode)[0]
     return reference.ddf(x, taps, spatial_filter, kernel_size, stride, dilation, mode)
 

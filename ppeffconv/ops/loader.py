@@ -20,11 +20,15 @@ HINT = "`python -m ppeffconv.ops build` compiles them, `python -m ppeffconv.ops`
 
 @dataclass
 class Library:
-    """What was loaded: its path and the ops in it, or why there are none."""
+    """What was loaded: its path, the ops in it and whether it has kernels for GPUs; or why there is none."""
 
     path: Path | None = None
     ops: frozenset[str] = field(default_factory=frozenset)
     reason: str = ""
+
+    @property
+    def cuda(self) -> bool:
+        return self.path is not None and build.has_cuda(self.path)
 
 
 _lock = threading.Lock()

@@ -9,6 +9,8 @@ from paddle.jit import not_to_static
 from . import loader, reference_sampling
 from .backend import choose_backend
 
+MAX_CUDA_WINDOW = 63  # a wider one does not fit the shared memory of every GPU
+
 
 def sample_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: int = 7, backend: str = "auto") -> Tensor:
     """Reconstruct a feature map from its sampled positions with a Gaussian of learnable width.
@@ -35,8 +37,12 @@ def sample_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: in
     """
     _check(features, mask, window)
     _check_sigma(sigma)
-    if choose_backend("sample_interpolate", backend, features, mask) == "cpu":
-        return loader.call("sample_interpolate", features, mask, sigma.astype(features.dtype), window)[0]
+    chosen = choose_backend("sample_interpolate", backend, features, mask)
+    too_wide = chosen == "cuda" and backend == "auto" and window > MAX_CUDA_WINDOW
+    if chosen != "reference" and not too_wide:
+        # beside features in half precision the kernel takes both in float32
+        mask = reference_sampling.at_least_float32(mask)
+        return loader.call("sample_interpolate", features, mask, sigma.astype(mask.dtype), window)[0]
     return reference_sampling.gaussian_interpolate(features, mask, sigma, window)
 
 
