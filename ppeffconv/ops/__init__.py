@@ -7,6 +7,7 @@ from .ddf import MODES as DDF_MODES
 from .ddf import ddf
 from .reference import filter_norm
 from .sample_interpolate import sample_interpolate
+from .sampled_conv2d import sampled_conv2d
 
 __all__ = [
     "BACKENDS",
@@ -17,5 +18,6 @@ __all__ = [
     "ddf",
     "filter_norm",
     "sample_interpolate",
+    "sampled_conv2d",
     "status",
 ]

@@ -15,6 +15,7 @@ KERNELS = {
     "conv2d": (paddle.float32,),
     "ddf": (paddle.float32, paddle.float64),
     "sample_interpolate": (paddle.float32, paddle.float64),
+    "sampled_conv2d": (paddle.float32, paddle.float64),
 }
 
 
