@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from . import build
 
 PREFIX = "ppeffconv_"  # of the ops' names in Paddle's own registry
 MODES = ("auto", "cpu", "cuda", "reference")
+INSTRUCTIONS = ("generic", "avx2", "avx512")  # in the order of instructions.cc
 HINT = "`python -m ppeffconv.ops build` compiles them, `python -m ppeffconv.ops` says more"
 
 
@@ -51,8 +53,19 @@ def library() -> Library:
     return _library
 
 
+def instructions() -> str:
+    """Vectors that our own kernels use, one of ``INSTRUCTIONS``; empty without a library.
+
+    The widest of this CPU, or what ``PPEFFCONV_CPU`` names; oneDNN chooses by ``ONEDNN_MAX_CPU_ISA``.
+    """
+    path = library().path
+    return INSTRUCTIONS[ctypes.CDLL(str(path)).ppeffconv_instructions()] if path else ""
+
+
 def _load() -> Library:
     try:
+        if (wanted := os.environ.get("PPEFFCONV_CPU")) and wanted not in INSTRUCTIONS:
+            raise ValueError(f"PPEFFCONV_CPU must be one of {', '.join(INSTRUCTIONS)}, got {wanted!r}")
         path = build.find()
         if path is None:
             return Library(reason=f"the kernels have not been compiled for this Paddle; {HINT}")
