@@ -81,6 +81,6 @@ PD_BUILD_OP(ppeffconv_sampled_conv2d)
     .Inputs({"X", "Weight", "Mask", paddle::Optional("Bias")})
     .Outputs({"Out"})
     .Attrs({"stride: std::vector<int>", "padding: std::vector<int>", "dilation: std::vector<int>"})
-    .SetKernelFn(PD_KERNEL(forward))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(infer_dtype));

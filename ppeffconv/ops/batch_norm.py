@@ -46,8 +46,13 @@ def batch_norm(
         RuntimeError: the backend asked for is not available.
     """
     _check(x, running_mean, running_var, weight, bias, residual)
+    _check_options(relu=relu, training=training, momentum=momentum, epsilon=epsilon)
     summed = () if residual is None else (residual,)
-    if choose_backend("batch_norm", backend, x, running_mean, running_var, weight, bias, *summed) == "cpu":
+    alone = training and x.size == x.shape[1]  # one number a channel, which Paddle then leaves as it is
+    if (
+        not alone
+        and choose_backend("batch_norm", backend, x, running_mean, running_var, weight, bias, *summed) == "cpu"
+    ):
         op = "batch_norm_add" if summed else "batch_norm"
         return loader.call(
             op, x, weight, bias, *summed, running_mean, running_var, float(momentum), float(epsilon), training, relu
@@ -66,8 +71,19 @@ def _check(x, running_mean, running_var, weight, bias, residual) -> None:
     for name, tensor in channels.items():
         if list(getattr(tensor, "shape", [])) != [x.shape[1]]:
             raise ValueError(f"batch_norm: {name} must be [{x.shape[1]}] for x {x.shape}, got {_shape(tensor)}")
+        if tensor.dtype != x.dtype and (tensor.dtype != paddle.float32 or x.dtype == paddle.float64):
+            raise ValueError(f"batch_norm: {name} must be {x.dtype} like x, or float32, got {tensor.dtype}")
     if residual is not None and (_shape(residual) != _shape(x) or residual.dtype != x.dtype):
         raise ValueError(f"batch_norm: residual must be {x.dtype} {x.shape} like x, got {_shape(residual)}")
+
+
+@not_to_static
+def _check_options(**options: bool | float) -> None:
+    for name, value in options.items():
+        kinds = bool if name in ("relu", "training") else (int, float)
+        if not isinstance(value, kinds):
+            wanted = "True or False" if kinds is bool else "a number"
+            raise ValueError(f"batch_norm: {name} must be {wanted}, got {value!r}")
 
 
 def _shape(tensor: Tensor) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,7 @@ def source_folder() -> Path:
 def key() -> str:
     """Fingerprint of the library: sources, headers, flags, the headers of oneDNN, Paddle's build and the machine."""
     versions = (ONEDNN_HEADERS, paddle.version.full_version, paddle.version.commit)
-    facts = (FLAGS, *versions, sys.platform, platform.machine())
+    facts = (flags(), *versions, sys.platform, platform.machine())
     digest = hashlib.sha256(repr(facts).encode())
     folder = source_folder()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".h", ".cc")):
@@ -62,6 +63,11 @@ def candidates() -> list[Path]:
 def find() -> Path | None:
     """Return the library that was built from these very sources for this Paddle, if there is one."""
     return next((path for path in candidates() if path.is_file()), None)
+
+
+def flags() -> tuple[str, ...]:
+    """The compiler's options, and behind them those in ``$PPEFFCONV_OPS_FLAGS``, as for a sanitizer."""
+    return (*FLAGS, *shlex.split(os.environ.get("PPEFFCONV_OPS_FLAGS", "")))
 
 
 def compiler() -> str | None:
@@ -112,7 +118,7 @@ def command(program: str, output: Path, headers: Path) -> list[str]:
     libraries = [option for path in paddles.library_dirs for option in (f"-L{path}", f"-Wl,-rpath,{path}")]
     libraries += [*paddles.extra_link_args, "-l:libdnnl.so.3", "-l:libiomp5.so"]
     # --as-needed, the last of Paddle's own options, leaves out the libgomp that -fopenmp would add
-    return [program, *FLAGS, *paddles.extra_compile_args, *includes, *sources, "-o", str(output), *libraries]
+    return [program, *flags(), *paddles.extra_compile_args, *includes, *sources, "-o", str(output), *libraries]
 
 
 def onednn_headers() -> Path:

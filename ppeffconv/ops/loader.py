@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import threading
 from dataclasses import dataclass, field
@@ -85,5 +86,18 @@ def _register(path: Path) -> frozenset[str]:
 
 
 def call(op: str, *arguments: Tensor | int | float | bool | list[int] | None) -> list[Tensor]:
-    """Run a compiled op: its inputs (None for an optional one that is absent), then its attributes, in order."""
+    """Run a compiled op: its inputs (None for an optional one that is absent), then its attributes, in order.
+
+    Paddle would read past the end of too few arguments.
+    """
+    if len(arguments) != _arity(op):
+        raise TypeError(f"{op} takes {_arity(op)} arguments, got {len(arguments)}")
     return paddle._C_ops._run_custom_op(PREFIX + op, *arguments)
+
+
+@functools.cache
+def _arity(op: str) -> int:
+    from paddle.utils.cpp_extension.extension_utils import parse_op_info
+
+    inputs, attributes, _ = parse_op_info(PREFIX + op)
+    return len(inputs) + len(attributes)
