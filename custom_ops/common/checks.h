@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 #include "paddle/phi/api/all.h"
@@ -56,5 +57,23 @@ inline void check_positive(const std::vector<int>& values, size_t count, const c
   PD_CHECK(values.size() == count, name, " must hold ", count, " numbers, got ", values.size());
   for (int value : values) PD_CHECK(value > 0, name, " must be positive, got ", value);
 }
+
+// PD_KERNEL(Guarded<kernel>::run): what the standard library or oneDNN throws, as for a lack of memory, becomes an
+// exception of Paddle's and so an error in Python. On any other Paddle ends the process.
+template <auto kKernel>
+struct Guarded;
+
+template <typename... Arguments, std::vector<paddle::Tensor> (*kKernel)(Arguments...)>
+struct Guarded<kKernel> {
+  static std::vector<paddle::Tensor> run(Arguments... arguments) {
+    try {
+      return kKernel(arguments...);
+    } catch (const common::PD_Exception&) {
+      throw;
+    } catch (const std::exception& error) {
+      PD_THROW(error.what());
+    }
+  }
+};
 
 }  // namespace ppeffconv

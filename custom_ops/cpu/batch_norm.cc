@@ -116,23 +116,23 @@ std::vector<DataType> add_infer_dtype(DataType x, DataType, DataType, DataType, 
 PD_BUILD_OP(ppeffconv_batch_norm)
     .Inputs({"X", "Weight", "Bias", "RunningMean", "RunningVariance"})
     .Outputs({"Out", "Mean", "Inverse"})
-    .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(forward))
+    .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(infer_dtype));
 
 PD_BUILD_GRAD_OP(ppeffconv_batch_norm)
     .Inputs({"X", "Weight", "Bias", "Mean", "Inverse", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight"), paddle::Grad("Bias")})
-    .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(backward));
+    .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run));
 
 PD_BUILD_OP(ppeffconv_batch_norm_add)
     .Inputs({"X", "Weight", "Bias", "Residual", "RunningMean", "RunningVariance"})
     .Outputs({"Out", "Mean", "Inverse"})
-    .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(add_forward))
+    .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<add_forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(add_infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(add_infer_dtype));
 
 PD_BUILD_GRAD_OP(ppeffconv_batch_norm_add)
     .Inputs({"X", "Weight", "Bias", "Residual", "Mean", "Inverse", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight"), paddle::Grad("Bias"), paddle::Grad("Residual")})
-    .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(add_backward));
+    .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<add_backward>::run));

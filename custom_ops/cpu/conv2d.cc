@@ -163,6 +163,7 @@ Geometry check(const paddle::Tensor& x, const paddle::Tensor& w, const paddle::T
   check_positive(dilation, 2, "dilation");
   PD_CHECK(padding.size() == 2 && padding[0] >= 0 && padding[1] >= 0, "padding must hold 2 numbers >= 0");
   const Shape xs = x.shape(), ws = w.shape();
+  PD_CHECK(w.numel() > 0, "weight must not be empty");
   PD_CHECK(groups > 0 && ws[0] % groups == 0 && xs[1] == ws[1] * groups, "weight and groups do not fit x");
   if (bias) {
     check_float_tensor(*bias, 1, "bias");
@@ -285,23 +286,23 @@ std::vector<Type> bias_infer_dtype(Type x, Type, Type) { return {x}; }
 PD_BUILD_OP(ppeffconv_conv2d)
     .Inputs({"X", "Weight"})
     .Outputs({"Out"})
-    .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::forward))
+    .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(ppeffconv::infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(ppeffconv::infer_dtype));
 
 PD_BUILD_GRAD_OP(ppeffconv_conv2d)
     .Inputs({"X", "Weight", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight")})
-    .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::backward));
+    .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::backward>::run));
 
 PD_BUILD_OP(ppeffconv_conv2d_bias)
     .Inputs({"X", "Weight", "Bias"})
     .Outputs({"Out"})
-    .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::bias_forward))
+    .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::bias_forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(ppeffconv::bias_infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(ppeffconv::bias_infer_dtype));
 
 PD_BUILD_GRAD_OP(ppeffconv_conv2d_bias)
     .Inputs({"X", "Weight", "Bias", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight"), paddle::Grad("Bias")})
-    .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::bias_backward));
+    .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::bias_backward>::run));

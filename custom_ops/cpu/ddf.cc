@@ -93,7 +93,7 @@ PD_BUILD_OP(ppeffconv_ddf)
     .Inputs({"X", "ChannelFilter", "SpatialFilter"})
     .Outputs({"Out"})
     .Attrs({"kernel_size: int", "stride: int", "dilation: int", "mode: std::string"})
-    .SetKernelFn(PD_KERNEL(forward))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(infer_dtype));
 
@@ -101,5 +101,5 @@ PD_BUILD_GRAD_OP(ppeffconv_ddf)
     .Inputs({"X", "ChannelFilter", "SpatialFilter", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("ChannelFilter"), paddle::Grad("SpatialFilter")})
     .Attrs({"kernel_size: int", "stride: int", "dilation: int", "mode: std::string"})
-    .SetKernelFn(PD_KERNEL(backward))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_gradient_shape));

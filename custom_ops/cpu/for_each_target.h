@@ -1,7 +1,7 @@
 // Compiles the header named by KERNELS once per instruction set, each time in a namespace of its own, so that one
 // portable binary holds them all. No include guard: every .cc includes it once for its own kernels. KERNELS must not
 // include standard headers: what they define inline would be compiled for the wider instruction set, and the linker
-// might keep that copy for everybody. PICK(function) is the widest variant that this CPU can run.
+// might keep that copy for everybody. PICK(function) is the variant to run: see instructions.cc.
 #ifndef KERNELS
 #error "define KERNELS as the quoted name of the header to compile"
 #endif
@@ -32,12 +32,12 @@ namespace avx512 {
 #undef VECTOR_BYTES
 #pragma GCC pop_options
 
-#define PICK(function)                                                                             \
-  (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&                      \
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")                \
-       ? avx512::function                                                                          \
-       : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? avx2::function          \
-                                                                         : generic::function)
+extern "C" int ppeffconv_instructions();  // one function, in whichever namespace this is included
+
+#define PICK(function)                                \
+  (ppeffconv_instructions() == 2   ? avx512::function \
+   : ppeffconv_instructions() == 1 ? avx2::function   \
+                                   : generic::function)
 #else
 #define PICK(function) generic::function
 #endif

@@ -1,4 +1,10 @@
 // sample_interpolate on CPU: the Gaussian as a sum over rows and one over columns, in tiles of rows.
+//
+// Sampled positions are computed too, and only rows without any other are skipped. For hard masks the alternative is a
+// list of neighbours and weights for each inactive position, shared by the channels. Neighbours lie scattered, so that
+// it computes one number where the sums over rows compute a vector: with AVX-512, sigma 3 and 64 channels at 200x304 it
+// took, without making the lists, 6.2, 5.7, 4.7 and 1.4 times as long at densities .2, .35, .5 and .8, and for 256
+// channels at 100x152 1.6, 3.1, 1.9 and 1.3 times. It wins from about .9 on, where there is next to nothing to fill in.
 #pragma once
 
 #include <cmath>

@@ -81,7 +81,7 @@ PD_BUILD_OP(ppeffconv_sample_interpolate)
     .Inputs({"Features", "Mask", "Sigma"})
     .Outputs({"Out"})
     .Attrs({"window: int"})
-    .SetKernelFn(PD_KERNEL(forward))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(infer_dtype));
 
@@ -89,5 +89,5 @@ PD_BUILD_GRAD_OP(ppeffconv_sample_interpolate)
     .Inputs({"Features", "Mask", "Sigma", paddle::Grad("Out")})
     .Outputs({paddle::Grad("Features"), paddle::Grad("Mask"), paddle::Grad("Sigma")})
     .Attrs({"window: int"})
-    .SetKernelFn(PD_KERNEL(backward))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_gradient_shape));

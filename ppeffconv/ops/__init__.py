@@ -10,6 +10,7 @@ from .filter_norm import filter_norm
 from .nested_conv2d import nested_conv2d
 from .octave import octave_pool, octave_upsample, octave_upsample_add
 from .sample_interpolate import sample_interpolate
+from .sampled_conv2d import sampled_conv2d
 
 __all__ = [
     "BACKENDS",
@@ -25,5 +26,6 @@ __all__ = [
     "octave_upsample",
     "octave_upsample_add",
     "sample_interpolate",
+    "sampled_conv2d",
     "status",
 ]

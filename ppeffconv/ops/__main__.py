@@ -27,6 +27,7 @@ def report() -> str:
         "sources": _or_error(build.source_folder),
         "looked for": _or_error(lambda: ", ".join(map(str, build.candidates()))),
         "PPEFFCONV_OPS": loader.mode(),
+        "vectors": f"{loader.instructions() or 'none'} (PPEFFCONV_CPU={'|'.join(loader.INSTRUCTIONS)} narrows them)",
     }
     lines = [f"{name + ':':<15}{value}" for name, value in facts.items()]
     lines += [f"{op + ':':<24}{what}" for op, what in backend.status().items()]

@@ -21,6 +21,7 @@ KERNELS = {
     "octave_upsample": (paddle.float32, paddle.float64),
     "octave_upsample_add": (paddle.float32, paddle.float64),
     "sample_interpolate": (paddle.float32, paddle.float64),
+    "sampled_conv2d": (paddle.float32, paddle.float64),
 }
 # those that also have kernels for GPUs
 CUDA_KERNELS = {

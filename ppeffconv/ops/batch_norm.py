@@ -46,8 +46,10 @@ def batch_norm(
         RuntimeError: the backend asked for is not available.
     """
     check("batch_norm", x, running_mean, running_var, weight, bias, residual=residual)
+    check_options("batch_norm", relu=relu, training=training, momentum=momentum, epsilon=epsilon)
     summed = () if residual is None else (residual,)
-    if choose_backend("batch_norm", backend, x, running_mean, running_var, weight, bias, *summed) == "cpu":
+    tensors = (x, running_mean, running_var, weight, bias, *summed)
+    if not (training and is_single(x)) and choose_backend("batch_norm", backend, *tensors) == "cpu":
         op = "batch_norm_add" if summed else "batch_norm"
         return loader.call(
             op, x, weight, bias, *summed, running_mean, running_var, float(momentum), float(epsilon), training, relu
@@ -57,7 +59,12 @@ def batch_norm(
     return F.relu(y) if relu else y
 
 
-@not_to_static  # pure checks: nothing to trace
+def is_single(x: Tensor) -> bool:
+    """Whether there is one number a channel, which Paddle leaves as it is in training."""
+    return x.size == x.shape[1]
+
+
+@not_to_static
 def check(op: str, x: Tensor, running_mean, running_var, weight, bias, **like_x: Tensor | None) -> None:
     """Raise ValueError, which names ``op``, unless the statistics and parameters fit x and the others are like it."""
     if getattr(x, "ndim", 0) < 2 or not paddle.is_floating_point(x) or 0 in x.shape:
@@ -67,9 +74,21 @@ def check(op: str, x: Tensor, running_mean, running_var, weight, bias, **like_x:
     for name, tensor in channels.items():
         if list(getattr(tensor, "shape", [])) != [x.shape[1]]:
             raise ValueError(f"{op}: {name} must be [{x.shape[1]}] for x {x.shape}, got {_shape(tensor)}")
+        if tensor.dtype != x.dtype and (tensor.dtype != paddle.float32 or x.dtype == paddle.float64):
+            raise ValueError(f"{op}: {name} must be {x.dtype} like x, or float32, got {tensor.dtype}")
     for name, tensor in like_x.items():
         if tensor is not None and (_shape(tensor) != _shape(x) or tensor.dtype != x.dtype):
             raise ValueError(f"{op}: {name} must be {x.dtype} {x.shape} like x, got {_shape(tensor)}")
+
+
+@not_to_static
+def check_options(op: str, **options: bool | float) -> None:
+    """Raise ValueError unless ``relu`` and ``training`` are flags and the others numbers."""
+    for name, value in options.items():
+        kinds = bool if name in ("relu", "training") else (int, float)
+        if not isinstance(value, kinds):
+            wanted = "True or False" if kinds is bool else "a number"
+            raise ValueError(f"{op}: {name} must be {wanted}, got {value!r}")
 
 
 def _shape(tensor: Tensor) -> str:

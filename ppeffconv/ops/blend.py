@@ -7,7 +7,7 @@ from paddle import Tensor
 
 from . import loader
 from .backend import choose_backend
-from .batch_norm import batch_norm
+from .batch_norm import batch_norm, check_options, is_single
 from .batch_norm import check as check_norm
 from .primitives import global_mean
 
@@ -48,9 +48,10 @@ def blend(
             raise ValueError(f"blend: {name} must be (running mean, running variance, weight, bias), got {branch!r}")
     check_norm("blend", x, *norm_x, y=y)
     check_norm("blend", y, *norm_y)
+    check_options("blend", training=training, momentum=momentum, epsilon=epsilon)
     if x.ndim != 4:
         raise ValueError(f"blend: x must be [N, C, H, W], got {list(x.shape)}")
-    if choose_backend("blend", backend, x, y, *norm_x, *norm_y) == "cpu":
+    if not (training and is_single(x)) and choose_backend("blend", backend, x, y, *norm_x, *norm_y) == "cpu":
         (mean_x, var_x, *affine_x), (mean_y, var_y, *affine_y) = norm_x, norm_y
         inputs = (x, *affine_x, y, *affine_y, mean_x, var_x, mean_y, var_y)
         return loader.call("blend", *inputs, float(momentum), float(epsilon), training)[0]

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def source_folder() -> Path:
 def key() -> str:
     """Fingerprint of the library: sources, headers, flags, the headers of oneDNN, Paddle's build and the machine."""
     versions = (ONEDNN_HEADERS, paddle.version.full_version, paddle.version.commit)
-    facts = (FLAGS, CUDA_FLAGS, *versions, sys.platform, platform.machine())
+    facts = (flags(), CUDA_FLAGS, *versions, sys.platform, platform.machine())
     digest = hashlib.sha256(repr(facts).encode())
     folder = source_folder()
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".h", ".cc", ".cu", ".cuh")):
@@ -78,6 +79,11 @@ def has_cuda(library: Path) -> bool:
 def find() -> Path | None:
     """Return the library that was built from these very sources for this Paddle, if there is one."""
     return next((path for path in candidates() if path.is_file()), None)
+
+
+def flags() -> tuple[str, ...]:
+    """The compiler's options, and behind them those in ``$PPEFFCONV_OPS_FLAGS``, as for a sanitizer."""
+    return (*FLAGS, *shlex.split(os.environ.get("PPEFFCONV_OPS_FLAGS", "")))
 
 
 def compiler() -> str | None:
@@ -157,8 +163,8 @@ def command(program: str, output: Path, headers: Path, nvcc: str | None, objects
     libraries = [option for path in paddles.library_dirs for option in (f"-L{path}", f"-Wl,-rpath,{path}")]
     libraries += [*paddles.extra_link_args, "-l:libdnnl.so.3", "-l:libiomp5.so"]
     # --as-needed, the last of Paddle's own options, leaves out the libgomp that -fopenmp would add
-    flags = [*FLAGS, *options["cxx"], *definitions, *includes]
-    return [program, *flags, *inputs, "-o", str(output), *libraries]
+    arguments = [*flags(), *options["cxx"], *definitions, *includes]
+    return [program, *arguments, *inputs, "-o", str(output), *libraries]
 
 
 def cuda_sources() -> list[Path]:

@@ -48,7 +48,7 @@ def conv2d(
     """
     stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
     padding = pair(padding, "padding", minimum=0)
-    check_arguments(x, weight, bias, stride, padding, dilation, groups)
+    check_conv2d("conv2d", x, weight, bias, stride, padding, dilation, groups)
     tensors = (x, weight) if bias is None else (x, weight, bias)
     if choose_backend("conv2d", backend, *tensors) == "cpu":
         return _compiled(tensors, stride, padding, dilation, groups)
@@ -76,26 +76,27 @@ def _is_size(value: Any, minimum: int = 1) -> bool:
 
 
 @not_to_static  # pure checks: nothing to trace
-def check_arguments(x, weight, bias, stride, padding, dilation, groups) -> None:
+def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None:
+    """Raise ValueError, in the name of ``op``, unless the arguments are those of a convolution."""
     for name, tensor, rank in (("x", x, 4), ("weight", weight, 4), ("bias", bias, 1)):
         if tensor is None and name == "bias":
             continue
         if getattr(tensor, "ndim", None) != rank or not hasattr(tensor, "stop_gradient"):
             got = f"shape {list(tensor.shape)}" if hasattr(tensor, "shape") else type(tensor).__name__
-            raise ValueError(f"conv2d: {name} must be a tensor of {rank} dimension{'s' * (rank > 1)}, got {got}")
+            raise ValueError(f"{op}: {name} must be a tensor of {rank} dimension{'s' * (rank > 1)}, got {got}")
         if tensor.dtype != x.dtype or not paddle.is_floating_point(tensor):
-            raise ValueError(f"conv2d: x, weight and bias must share one floating type, got {x.dtype}, {tensor.dtype}")
+            raise ValueError(f"{op}: x, weight and bias must share one floating type, got {x.dtype}, {tensor.dtype}")
     if not _is_size(groups):
-        raise ValueError(f"conv2d: groups must be a positive integer, got {groups!r}")
+        raise ValueError(f"{op}: groups must be a positive integer, got {groups!r}")
     (_, channels, *size), (out, per_group, *kernel) = x.shape, weight.shape
     # -1 is a size that is not known while a graph is traced
     if min(out, per_group) < 1 or out % groups or channels not in (per_group * groups, -1):
-        raise ValueError(f"conv2d: weight {weight.shape} with groups={groups} does not fit x {x.shape}")
+        raise ValueError(f"{op}: weight {weight.shape} with groups={groups} does not fit x {x.shape}")
     if bias is not None and list(bias.shape) != [out]:
-        raise ValueError(f"conv2d: bias must be [{out}] for weight {weight.shape}, got {list(bias.shape)}")
+        raise ValueError(f"{op}: bias must be [{out}] for weight {weight.shape}, got {list(bias.shape)}")
     for side, taps, pad, step in zip(size, kernel, padding, dilation):
         if taps < 1 or side == 0 or 0 < side < step * (taps - 1) + 1 - 2 * pad:
             raise ValueError(
-                f"conv2d: kernel {kernel} with dilation {dilation} is empty or larger than x {x.shape} "
+                f"{op}: kernel {kernel} with dilation {dilation} is empty or larger than x {x.shape} "
                 f"padded by {padding}"
             )

@@ -53,7 +53,7 @@ def ddf(
 
 @not_to_static  # pure checks: nothing to trace
 def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode) -> None:
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"ddf: mode must be 'mul' or 'add', got {mode!r}")
     for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import os
 import threading
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from . import build
 
 PREFIX = "ppeffconv_"  # of the ops' names in Paddle's own registry
 MODES = ("auto", "cpu", "cuda", "reference")
+INSTRUCTIONS = ("generic", "avx2", "avx512")  # in the order of instructions.cc
 HINT = "`python -m ppeffconv.ops build` compiles them, `python -m ppeffconv.ops` says more"
 
 
@@ -55,8 +58,19 @@ def library() -> Library:
     return _library
 
 
+def instructions() -> str:
+    """Vectors that our own kernels use, one of ``INSTRUCTIONS``; empty without a library.
+
+    The widest of this CPU, or what ``PPEFFCONV_CPU`` names; oneDNN chooses by ``ONEDNN_MAX_CPU_ISA``.
+    """
+    path = library().path
+    return INSTRUCTIONS[ctypes.CDLL(str(path)).ppeffconv_instructions()] if path else ""
+
+
 def _load() -> Library:
     try:
+        if (wanted := os.environ.get("PPEFFCONV_CPU")) and wanted not in INSTRUCTIONS:
+            raise ValueError(f"PPEFFCONV_CPU must be one of {', '.join(INSTRUCTIONS)}, got {wanted!r}")
         path = build.find()
         if path is None:
             return Library(reason=f"the kernels have not been compiled for this Paddle; {HINT}")
@@ -76,5 +90,18 @@ def _register(path: Path) -> frozenset[str]:
 
 
 def call(op: str, *arguments: Tensor | int | float | bool | list[int] | None) -> list[Tensor]:
-    """Run a compiled op: its inputs (None for an optional one that is absent), then its attributes, in order."""
+    """Run a compiled op: its inputs (None for an optional one that is absent), then its attributes, in order.
+
+    Paddle would read past the end of too few arguments.
+    """
+    if len(arguments) != _arity(op):
+        raise TypeError(f"{op} takes {_arity(op)} arguments, got {len(arguments)}")
     return paddle._C_ops._run_custom_op(PREFIX + op, *arguments)
+
+
+@functools.cache
+def _arity(op: str) -> int:
+    from paddle.utils.cpp_extension.extension_utils import parse_op_info
+
+    inputs, attributes, _ = parse_op_info(PREFIX + op)
+    return len(inputs) + len(attributes)

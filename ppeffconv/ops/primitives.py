@@ -19,7 +19,7 @@ def crop2d(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """x[:, :, top : top + height, left : left + width] of a [N, C, H, W] tensor."""
     if list(x.shape[2:]) == [height, width]:
         return x
-    if x.dtype in _CROP_DTYPES:
+    if x.dtype in _CROP_DTYPES and x.shape[0] != 0:  # the op would give an empty batch a negative size
         return paddle.crop(x, shape=[-1, -1, height, width], offsets=[0, 0, top, left])
     return x[:, :, top : top + height, left : left + width]
 
@@ -28,7 +28,7 @@ def channels(x: Tensor, start: int, count: int) -> Tensor:
     """x[:, start : start + count] of a [N, C, H, W] tensor."""
     if x.shape[1] == count:
         return x
-    if x.dtype in _CROP_DTYPES:
+    if x.dtype in _CROP_DTYPES and x.shape[0] != 0:
         return paddle.crop(x, shape=[-1, count, -1, -1], offsets=[0, start, 0, 0])
     return x[:, start : start + count]
 

@@ -1,4 +1,5 @@
-"""Filling in unsampled positions in plain Paddle: the form that reads like the paper, and every kernel's oracle."""
+"""Sampling in plain Paddle, the forms that read like the paper: a convolution at the sampled positions, and filling in
+the others. Every kernel's oracle."""
 
 from __future__ import annotations
 
@@ -9,6 +10,9 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
+from .primitives import add_bias
+
+Pair = tuple[int, int]
 EPS = 1e-5
 HALF = (paddle.float16, paddle.bfloat16)
 
@@ -16,6 +20,14 @@ HALF = (paddle.float16, paddle.bfloat16)
 def at_least_float32(x: Tensor) -> Tensor:
     """``x`` widened to float32 if it is in half precision."""
     return x.astype("float32") if x.dtype in HALF else x
+
+
+def sampled_conv2d(
+    x: Tensor, weight: Tensor, mask: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair
+) -> Tensor:
+    """The dense convolution where the mask is true, and zeros."""
+    y = add_bias(F.conv2d(x, weight, None, stride, list(padding), dilation), bias)
+    return paddle.where(mask, y, paddle.zeros_like(y))
 
 
 def gaussian_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: int) -> Tensor:
