@@ -1,0 +1,71 @@
+"""A kernel that is off by little must fail its own tests: all are perturbed in a copy of the sources, and built."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ppeffconv.ops import build, loader
+
+ROOT = Path(__file__).parents[2]
+# by the test that must notice: a file in custom_ops/cpu, what stands there, and what shall stand there
+PERTURBED = {
+    "test_batch_norm.py": ("batch_norm_rows.h", "* f.scale + f.shift", "* f.scale * T(1.001) + f.shift"),
+    "test_blend.py": ("blend_kernel.h", "g * (1 - g) * dgate / size", "g * (1 - g) * dgate / size * 1.01"),
+    "test_conv2d.py": (
+        "conv2d.cc",
+        "nullptr});\n  return {out}",
+        "nullptr}), *floats(out) += 1e-3f;\n  return {out}",
+    ),
+    "test_ddf_cpu.py": (
+        "ddf_rows.h",
+        "pixel + weight : pixel * weight)",
+        "pixel + weight : pixel * weight * T(1.001))",
+    ),
+    "test_filter_norm.py": ("filter_norm_tile.h", "? 1 / (freedom * std)", "? T(1.01) / (freedom * std)"),
+    "test_nested_conv2d.py": ("nested_conv2d.cc", "floats(out)});", "floats(out)}), floats(out)[0] += 1e-3f;"),
+    "test_octave.py": ("octave_planes.h", "T(0.25), T(0.5), y);", "T(0.2501), T(0.5), y);"),
+    "test_sample_interpolate_cpu.py": ("interpolate_rows.h", "row + d)) * weights", "row + d)) * T(1.001) * weights"),
+    "test_sampled_conv2d.py": ("sampled_conv2d_kernel.h", "bias ? bias[o] : T(0)", "(bias ? bias[o] : T(0)) + T(1e-3)"),
+}
+
+
+@pytest.fixture(scope="module")
+def perturbed(tmp_path_factory):
+    """A copy of the project with perturbed kernels, and the environment in which it runs them."""
+    if not loader.library().ops or build.compiler() is None:
+        pytest.skip("kernels not compiled")
+    copy = tmp_path_factory.mktemp("perturbed")
+    for part in ("ppeffconv", "custom_ops", "tests"):
+        shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for name, before, after in PERTURBED.values():
+        source = copy / "custom_ops" / "cpu" / name
+        text = source.read_text()
+        assert before in text, f"{name} has changed: say anew what to perturb"
+        source.write_text(text.replace(before, after))
+    settings = {
+        "PYTHONPATH": str(copy),
+        "PPEFFCONV_HOME": str(copy / "home"),
+        "PPEFFCONV_OPS_FLAGS": "-O1",  # compiles in half the time
+        "ONEDNN_INCLUDE": str(build.onednn_headers()),
+    }
+    environment = {**os.environ, **settings}
+    run([sys.executable, "-m", "ppeffconv.ops", "build"], copy, environment, check=True)
+    return copy, environment
+
+
+def run(command, folder, environment, check=False):
+    return subprocess.run(command, cwd=folder, env=environment, check=check, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("test", PERTURBED)
+def test_is_noticed(test, perturbed):
+    done = run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/ops/{test}"], *perturbed)
+    assert done.returncode == 1, done.stdout[-2000:]
+    assert "stopping after 1 failures" in done.stdout, done.stdout[-2000:]
