@@ -65,11 +65,12 @@ struct Geometry {
   // without conversions beats oneDNN's kernel, which finds x converted for the other crops. Measured with AVX-512.
   bool has_pointwise() const {
     constexpr int64_t kLargeImage = 257;
+    const memory::dims zeros = {0, 0};
     const Crop inner = crop(crops - 1);
-    return crops > 1 && x[2] * x[3] >= kLargeImage && groups == 1 && stride == Ints{1, 1} && inner.padding == memory::dims{0, 0} && inner.x == x &&
-           inner.w[2] == 1 && inner.w[3] == 1;
+    const bool plain_1x1 = inner.w[2] * inner.w[3] == 1 && inner.padding == zeros && inner.x == x;
+    return plain_1x1 && crops > 1 && groups == 1 && stride == Ints{1, 1} && x[2] * x[3] >= kLargeImage;
   }
-  Pointwise pointwise() const { return {x[0], x[1], w[0], x[2] * x[3], out[1], w[2] * w[3]}; }
+  NestedPointwise pointwise() const { return {x[0], x[1], w[0], x[2] * x[3], out[1], w[2] * w[3]}; }
   int64_t centre_tap() const { return w[2] * w[3] / 2; }
   int64_t pointwise_channels() const { return (crops - 1) * w[0] * out[2] * out[3]; }
   // The crops that are left to oneDNN's convolutions.

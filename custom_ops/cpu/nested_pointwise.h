@@ -8,26 +8,28 @@
 #include <cstdint>
 #include <vector>
 
-#include "common/onednn.h"
+#include "cpu/conv2d_pointwise.h"
 
 namespace ppeffconv {
 
 // The crop reads x [N, C, pixels] and owns `filters` of the output's channels; its weights lie `taps` apart.
-struct Pointwise {
+struct NestedPointwise {
   int64_t batch, channels, filters, pixels, out_channels, taps;
 
   // `weight`, `out` and the like point at the centre tap and the first channel of the crop.
   void forward(const float* x, const float* weight, float* out) const {
     const std::vector<float> w = centre(weight);
     for_images([&](int64_t n) {
-      multiply('N', 'N', filters, pixels, channels, w.data(), x + n * x_size(), 0.0f, out + n * out_size());
+      product('N', 'N', filters, pixels, channels, w.data(), channels, x + n * x_size(), pixels, out + n * out_size(),
+              pixels);
     });
   }
 
   void add_backward_data(const float* weight, const float* dy, float* dx) const {
     const std::vector<float> w = centre(weight);
     for_images([&](int64_t n) {
-      multiply('T', 'N', channels, pixels, filters, w.data(), dy + n * out_size(), 1.0f, dx + n * x_size());
+      product('T', 'N', channels, pixels, filters, w.data(), channels, dy + n * out_size(), pixels, dx + n * x_size(),
+              pixels, 1);
     });
   }
 
@@ -38,7 +40,8 @@ struct Pointwise {
 #pragma omp parallel for schedule(static) if (parts > 1)
     for (int64_t part = 0; part < parts; ++part)
       for (int64_t n = part * batch / parts; n < (part + 1) * batch / parts; ++n)
-        multiply('N', 'T', filters, channels, pixels, dy + n * out_size(), x + n * x_size(), 1.0f, &sums[part * size]);
+        product('N', 'T', filters, channels, pixels, dy + n * out_size(), pixels, x + n * x_size(), pixels,
+                &sums[part * size], channels, 1);
     for (int64_t i = 0; i < size; ++i)
       for (int64_t part = 0; part < parts; ++part) dw[i * taps] += sums[part * size + i];
   }
@@ -58,12 +61,6 @@ struct Pointwise {
   void for_images(const Run& run) const {
 #pragma omp parallel for schedule(static) if (batch > 1)
     for (int64_t n = 0; n < batch; ++n) run(n);
-  }
-
-  // c = op(a) op(b) + beta c, row-major: op(a) is m x k, op(b) is k x n
-  static void multiply(char op_a, char op_b, int64_t m, int64_t n, int64_t k, const float* a, const float* b,
-                       float beta, float* c) {
-    dnnl_sgemm(op_a, op_b, m, n, k, 1.0f, a, op_a == 'N' ? k : m, b, op_b == 'N' ? n : k, beta, c, n);
   }
 };
 
