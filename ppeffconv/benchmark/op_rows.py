@@ -19,7 +19,7 @@ OCTAVE_SHAPE = [8, 128, 56, 56]
 def op_rows() -> list[Row]:
     """All rows; "oneDNN" is `ops.conv2d`, with the threads and memory that our kernels have."""
     rows = [*map(_ddf, DDF_SHAPES)]
-    rows += [_ddf_backward(shape, accumulate) for shape in DDF_SHAPES for accumulate in (False, True)]
+    rows += map(_ddf_backward, DDF_SHAPES)
     rows += [_interpolate([1, 64, 200, 304], 0.35)]
     rows += [_sampled([1, 256, 100, 152], density) for density in DENSITIES]
     rows += [_nested(shape, side) for side in NESTED_LIMITS for shape in NESTED_SHAPES]
@@ -47,15 +47,13 @@ def _ddf(shape: Shape) -> Row:
     return Row(f"ddf_{_text(shape)}", f"ddf forward, {_text(shape)}, k=3", contestants, targets, warm_up=small)
 
 
-def _ddf_backward(shape: Shape, accumulate: bool) -> Row:
+def _ddf_backward(shape: Shape) -> Row:
     contestants = {
-        OURS: _in_ours("ddf_backward", shape=shape, accumulate=accumulate),
+        OURS: _in_ours("ddf_backward", shape=shape),
         "its forward": _in_ours("ddf", shape=shape),
     }
-    way = "backward() into the leaves" if accumulate else "paddle.grad"
-    work = f"ddf backward, all three gradients by {way}, {_text(shape)}, k=3"
-    name = f"ddf_{'leaves' if accumulate else 'backward'}_{_text(shape)}"
-    return Row(name, work, contestants, (AtMost("its forward", 3), Deterministic()))
+    work = f"ddf backward, all three gradients, {_text(shape)}, k=3"
+    return Row(f"ddf_backward_{_text(shape)}", work, contestants, (AtMost("its forward", 3), Deterministic()))
 
 
 def _interpolate(shape: Shape, density: float) -> Row:
