@@ -58,6 +58,13 @@ inline void check_positive(const std::vector<int>& values, size_t count, const c
   for (int value : values) PD_CHECK(value > 0, name, " must be positive, got ", value);
 }
 
+// Beyond what any machine can hold the number of elements would wrap.
+inline void check_size(const std::vector<int64_t>& shape, const char* name) {
+  double elements = 1;
+  for (int64_t side : shape) elements *= static_cast<double>(side);
+  PD_CHECK(elements < static_cast<double>(int64_t{1} << 40), name, " would have ", elements, " elements");
+}
+
 // PD_KERNEL(Guarded<kernel>::run): what the standard library or oneDNN throws, as for a lack of memory, becomes an
 // exception of Paddle's and so an error in Python. On any other Paddle ends the process.
 template <auto kKernel>

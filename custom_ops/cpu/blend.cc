@@ -91,7 +91,7 @@ std::vector<DataType> infer_dtype(DataType x, DataType, DataType, DataType, Data
 PD_BUILD_OP(ppeffconv_blend)
     .Inputs({"X", "WeightX", "BiasX", "Y", "WeightY", "BiasY", "MeanX", "VarianceX", "MeanY", "VarianceY"})
     .Outputs({"Out", "Statistics", "Gate"})
-    .PPEFFCONV_BLEND_ATTRIBUTES.SetKernelFn(PD_KERNEL(forward))
+    .PPEFFCONV_BLEND_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(infer_dtype));
 
@@ -99,4 +99,4 @@ PD_BUILD_GRAD_OP(ppeffconv_blend)
     .Inputs({"X", "WeightX", "BiasX", "Y", "WeightY", "BiasY", "Statistics", "Gate", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("WeightX"), paddle::Grad("BiasX"), paddle::Grad("Y"),
               paddle::Grad("WeightY"), paddle::Grad("BiasY")})
-    .PPEFFCONV_BLEND_ATTRIBUTES.SetKernelFn(PD_KERNEL(backward));
+    .PPEFFCONV_BLEND_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run));

@@ -171,6 +171,7 @@ Geometry check(const paddle::Tensor& x, const paddle::Tensor& w, const paddle::T
   }
   Geometry g(xs, ws, bias != nullptr, stride, padding, dilation, groups);
   PD_CHECK(g.out[2] > 0 && g.out[3] > 0, "the kernel is larger than the padded input");
+  check_size(g.out, "the output");
   return g;
 }
 

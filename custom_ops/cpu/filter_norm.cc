@@ -105,7 +105,7 @@ PD_BUILD_OP(ppeffconv_filter_norm)
     .Inputs({"Logits"})
     .Outputs({"Out"})
     .Attrs({"axis: int", "scale: double", "eps: double"})
-    .SetKernelFn(PD_KERNEL(forward))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(infer_dtype));
 
@@ -113,13 +113,13 @@ PD_BUILD_GRAD_OP(ppeffconv_filter_norm)
     .Inputs({"Logits", paddle::Grad("Out")})
     .Outputs({paddle::Grad("Logits")})
     .Attrs({"axis: int", "scale: double", "eps: double"})
-    .SetKernelFn(PD_KERNEL(backward));
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run));
 
 PD_BUILD_OP(ppeffconv_filter_norm_scaled)
     .Inputs({"Logits", "Scale"})
     .Outputs({"Out"})
     .Attrs({"eps: double"})
-    .SetKernelFn(PD_KERNEL(forward_scaled))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<forward_scaled>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_shape_scaled))
     .SetInferDtypeFn(PD_INFER_DTYPE(infer_dtype_scaled));
 
@@ -127,4 +127,4 @@ PD_BUILD_GRAD_OP(ppeffconv_filter_norm_scaled)
     .Inputs({"Logits", "Scale", paddle::Grad("Out")})
     .Outputs({paddle::Grad("Logits"), paddle::Grad("Scale")})
     .Attrs({"eps: double"})
-    .SetKernelFn(PD_KERNEL(backward_scaled));
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward_scaled>::run));

@@ -225,6 +225,7 @@ Geometry check(const paddle::Tensor& x, const paddle::Tensor& w, const Ints& str
            "nested_conv2d: weight and groups do not fit x");
   Geometry g(xs, ws, stride, padding, dilation, groups);
   PD_CHECK(g.out[2] > 0 && g.out[3] > 0, "nested_conv2d: the kernel is larger than the padded input");
+  check_size(g.out, "nested_conv2d: the output");
   return g;
 }
 
@@ -278,11 +279,11 @@ std::vector<paddle::DataType> infer_dtype(const paddle::DataType& x, const paddl
 PD_BUILD_OP(ppeffconv_nested_conv2d)
     .Inputs({"X", "Weight"})
     .Outputs({"Out"})
-    .PPEFFCONV_NESTED_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::forward))
+    .PPEFFCONV_NESTED_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(ppeffconv::infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(ppeffconv::infer_dtype));
 
 PD_BUILD_GRAD_OP(ppeffconv_nested_conv2d)
     .Inputs({"X", "Weight", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight")})
-    .PPEFFCONV_NESTED_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::backward));
+    .PPEFFCONV_NESTED_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::backward>::run));

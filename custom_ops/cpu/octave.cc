@@ -104,20 +104,20 @@ std::vector<DataType> first_dtype(const DataType& x, const DataType&) { return {
 PD_BUILD_OP(ppeffconv_octave_pool)
     .Inputs({"X"})
     .Outputs({"Out"})
-    .SetKernelFn(PD_KERNEL(pool))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<pool>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(pool_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(same_dtype));
 
 PD_BUILD_GRAD_OP(ppeffconv_octave_pool)
     .Inputs({"X", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X")})
-    .SetKernelFn(PD_KERNEL(pool_gradient));
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<pool_gradient>::run));
 
 PD_BUILD_OP(ppeffconv_octave_upsample)
     .Inputs({"Low"})
     .Outputs({"Out"})
     .Attrs({"height: int", "width: int"})
-    .SetKernelFn(PD_KERNEL(upsample))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<upsample>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(upsample_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(same_dtype));
 
@@ -125,16 +125,16 @@ PD_BUILD_GRAD_OP(ppeffconv_octave_upsample)
     .Inputs({paddle::Grad("Out")})
     .Outputs({paddle::Grad("Low")})
     .Attrs({"height: int", "width: int"})
-    .SetKernelFn(PD_KERNEL(upsample_gradient));
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<upsample_gradient>::run));
 
 PD_BUILD_OP(ppeffconv_octave_upsample_add)
     .Inputs({"High", "Low"})
     .Outputs({"Out"})
-    .SetKernelFn(PD_KERNEL(upsample_add))
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<upsample_add>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(upsample_add_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(first_dtype));
 
 PD_BUILD_GRAD_OP(ppeffconv_octave_upsample_add)
     .Inputs({paddle::Grad("Out")})
     .Outputs({paddle::Grad("High"), paddle::Grad("Low")})
-    .SetKernelFn(PD_KERNEL(upsample_add_gradient));
+    .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<upsample_add_gradient>::run));

@@ -48,6 +48,7 @@ Geometry check(const Tensor& x, const Tensor& weight, const Tensor& mask, const 
   }
   const Geometry g = geometry(x.shape(), w, stride, padding, dilation);
   PD_CHECK(mask.shape() == Shape({g.batch, 1, g.out_h, g.out_w}), "sampled_conv2d: mask must be [N, 1, OH, OW]");
+  ppeffconv::check_size({g.batch, g.out_channels, g.out_h, g.out_w}, "sampled_conv2d: the output");
   return g;
 }
 

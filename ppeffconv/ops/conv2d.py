@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from paddle.jit import not_to_static
 from . import loader
 from .backend import choose_backend
 from .primitives import add_bias
+
+LARGEST = 2**40  # elements of an output; beyond what memory can hold Paddle's count of them wraps
 
 
 def conv2d(
@@ -88,7 +91,7 @@ def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None
             raise ValueError(f"{op}: x, weight and bias must share one floating type, got {x.dtype}, {tensor.dtype}")
     if not _is_size(groups):
         raise ValueError(f"{op}: groups must be a positive integer, got {groups!r}")
-    (_, channels, *size), (out, per_group, *kernel) = x.shape, weight.shape
+    (batch, channels, *size), (out, per_group, *kernel) = x.shape, weight.shape
     # -1 is a size that is not known while a graph is traced
     if min(out, per_group) < 1 or out % groups or channels not in (per_group * groups, -1):
         raise ValueError(f"{op}: weight {weight.shape} with groups={groups} does not fit x {x.shape}")
@@ -100,3 +103,7 @@ def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None
                 f"{op}: kernel {kernel} with dilation {dilation} is empty or larger than x {x.shape} "
                 f"padded by {padding}"
             )
+    sides = zip(size, kernel, stride, padding, dilation)
+    result = [batch, out, *((h + 2 * p - d * (k - 1) - 1) // s + 1 for h, k, s, p, d in sides)]
+    if math.prod(result) >= LARGEST:
+        raise ValueError(f"{op}: x {x.shape} padded by {padding} would give an output {result}, too large to exist")

@@ -203,6 +203,7 @@ def test_training_by_to_static_equals_eager():
         ({"stride": None}, "stride must be"),
         ({"padding": -1}, "padding must be"),
         ({"padding": "SAME"}, "padding must be"),
+        ({"padding": 2**31 - 1}, "too large to exist"),
         ({"dilation": 0}, "dilation must be"),
         ({"dilation": 2**40}, "dilation must be"),
         ({"groups": 2}, "does not fit x"),

@@ -52,7 +52,16 @@ def test_the_key_changes_with_paddle_and_flags(sources, monkeypatch):
     keys.add(build.key())
     monkeypatch.setattr(build, "FLAGS", (*build.FLAGS, "-g"))
     keys.add(build.key())
-    assert len(keys) == 3
+    monkeypatch.setenv("PPEFFCONV_OPS_FLAGS", "-fsanitize=address -g1")
+    keys.add(build.key())
+    assert len(keys) == 4
+    assert build.command("g++", sources, sources, None, [])[len(build.FLAGS) + 1 :][:2] == ["-fsanitize=address", "-g1"]
+
+
+@compiled
+def test_a_missing_argument_of_a_compiled_op_is_an_error():
+    with pytest.raises(TypeError, match="ddf takes 7 arguments, got 2"):
+        loader.call("ddf", None, None)
 
 
 @pytest.mark.skipif(build.compiler() is None, reason="no C++ compiler")

@@ -1,4 +1,4 @@
-"""`python -m tests.ops.fuzz [--op conv2d] [--cases 5000] [--seed 0] [--asan]`: fuzz ops, each in its own process."""
+"""`python -m tests.ops.fuzz [--op conv2d] [--cases 5000] [--seed 0] [--asan]`: fuzz ops in a process of their own."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .run import run
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.ops.fuzz", description=__doc__)
-    parser.add_argument("--op", choices=ENTRIES, help="default: all of them, one after another")
+    parser.add_argument("--op", choices=ENTRIES, action="append", help="may be repeated; default: all of them")
     parser.add_argument("--cases", type=int, default=5000, help="calls of each op")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--asan", action="store_true", help="with kernels compiled under AddressSanitizer")
-    parser.add_argument("--record", help=argparse.SUPPRESS)  # of a child: the file that holds its latest call
+    parser.add_argument("--record", help=argparse.SUPPRESS)  # of the child: the file that holds its latest call
     args = parser.parse_args()
-    if args.record:
-        with open(args.record, "r+b", buffering=0) as file:
-            run(args.op, args.cases, args.seed, lambda case: _overwrite(file, case))
-        return 0
-    environment = sanitizer.environment() if args.asan else dict(os.environ)
-    failed = [op for op in ([args.op] if args.op else ENTRIES) if not _fuzz(op, args, environment)]
-    return 1 if failed else 0
+    if not args.record:
+        return _watch(args.asan)
+    with open(args.record, "r+b", buffering=0) as file:
+        for op in args.op or ENTRIES:
+            run(op, args.cases, args.seed, lambda case: _overwrite(file, case))
+            print(f"{op}: {args.cases} calls, seed {args.seed}: passed", flush=True)
+    return 0
 
 
 def _overwrite(file, case: str) -> None:
@@ -36,17 +36,19 @@ def _overwrite(file, case: str) -> None:
     file.write(case.encode())
 
 
-def _fuzz(op: str, args: argparse.Namespace, environment: dict[str, str]) -> bool:
+def _watch(asan: bool) -> int:
+    """Run the same command in a child, and tell which call was its last if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         latest = Path(folder) / "case"
         latest.touch()
-        options = ["--op", op, "--cases", str(args.cases), "--seed", str(args.seed), "--record", str(latest)]
-        done = sanitizer.python(["-m", "tests.ops.fuzz", *options], environment)
-        if done.returncode == 0:
-            print(f"{op}: {args.cases} calls, seed {args.seed}: passed", flush=True)
-            return True
-        print(f"{op}: exit code {done.returncode}, the latest call was\n  {latest.read_text()}\n{done.stderr[-6000:]}")
-        return False
+        command = ["-m", "tests.ops.fuzz", *sys.argv[1:], "--record", str(latest)]
+        done = sanitizer.python(command, sanitizer.environment() if asan else os.environ)
+        print(done.stdout, end="")
+        if done.returncode:
+            errors = done.stderr
+            essence = errors if len(errors) < 6000 else f"{errors[:3000]}\n...\n{errors[-3000:]}"
+            print(f"exit code {done.returncode}, the latest call was\n  {latest.read_text()}\n{essence}")
+        return done.returncode
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from .arguments import Spec
 
 Arguments = dict[str, Any]
 FLOATS = st.sampled_from(("float32", "float64"))
+NORM = ("mean", "var", "weight", "bias")
 SIDES = st.one_of(st.integers(1, 7), st.integers(1, 40))
 
 
@@ -144,7 +145,73 @@ def raw_batch_norm(a: Arguments) -> tuple[str, list[Any]]:
     ]
 
 
+def blend_flat(x, y, training, momentum, epsilon, backend, **norms) -> paddle.Tensor:
+    """`ops.blend` with each tensor under a name of its own."""
+    norm_x, norm_y = ([norms[f"{name}_{branch}"] for name in NORM] for branch in "xy")
+    return ops.blend(x, y, norm_x, norm_y, training, momentum, epsilon, backend)
+
+
+@st.composite
+def blend(draw) -> Arguments:
+    dtype = draw(FLOATS)
+    shape = draw(st.tuples(st.integers(1, 3), st.integers(1, 9), SIDES, SIDES))
+    statistics = {f"{name}_{branch}": Spec(shape[1:2], dtype, share=True) for branch in "xy" for name in NORM}
+    settings = {"training": draw(st.booleans()), "momentum": 0.9, "epsilon": 1e-5}
+    return {"x": Spec(shape, dtype), "y": Spec(shape, dtype), **statistics, **settings}
+
+
+def raw_blend(a: Arguments) -> tuple[str, list[Any]]:
+    order = "x weight_x bias_x y weight_y bias_y mean_x var_x mean_y var_y momentum epsilon training"
+    return "blend", [a[name] for name in order.split()]
+
+
+@st.composite
+def filter_norm(draw) -> Arguments:
+    dtype = draw(FLOATS)
+    shape = draw(st.one_of(st.tuples(st.integers(0, 3), SIDES, SIDES), st.tuples(*[st.integers(1, 5)] * 4)))
+    axis = draw(st.integers(1, len(shape) - 1))
+    scales = [st.none(), st.just(0.5)]
+    if len(shape) == 3 and axis == 2:
+        scales.append(st.just(Spec(shape[1:], dtype)))
+    return {"logits": Spec(shape, dtype), "axis": axis, "scale": draw(st.one_of(scales)), "eps": 1e-10}
+
+
+def raw_filter_norm(a: Arguments) -> tuple[str, list[Any]]:
+    if isinstance(a["scale"], Spec):
+        return "filter_norm_scaled", [a["logits"], a["scale"], a["eps"]]
+    return "filter_norm", [a["logits"], a["axis"], 1.0, a["eps"]]
+
+
+@st.composite
+def nested_conv2d(draw) -> Arguments:
+    arguments = draw(conv2d())
+    return {name: value for name, value in arguments.items() if name != "bias"}
+
+
+def raw_nested_conv2d(a: Arguments) -> tuple[str, list[Any]]:
+    step = [pair(a[name]) for name in ("stride", "padding", "dilation")]
+    return "nested_conv2d", [a["x"], a["weight"], *step, a["groups"], True, True]
+
+
+@st.composite
+def octave(draw, *names: str) -> Arguments:
+    """One or both of the resolutions "high" and "low", and of the size of "high" if that is not among them."""
+    dtype = draw(FLOATS)
+    batch, channels, height, width = draw(st.tuples(st.integers(0, 2), st.integers(1, 9), SIDES, SIDES))
+    sizes = {"high": (height, width), "low": ((height + 1) // 2, (width + 1) // 2), "x": (height, width)}
+    tensors = {name: Spec((batch, channels, *sizes[name]), dtype) for name in names}
+    return tensors | ({"size": (height, width)} if names == ("low",) else {})
+
+
 ENTRIES = {
+    "blend": Entry(blend_flat, blend(), raw_blend),
+    "filter_norm": Entry(ops.filter_norm, filter_norm(), raw_filter_norm),
+    "nested_conv2d": Entry(ops.nested_conv2d, nested_conv2d(), raw_nested_conv2d),
+    "octave_pool": Entry(ops.octave_pool, octave("x"), lambda a: ("octave_pool", [a["x"]])),
+    "octave_upsample": Entry(ops.octave_upsample, octave("low"), lambda a: ("octave_upsample", [a["low"], *a["size"]])),
+    "octave_upsample_add": Entry(
+        ops.octave_upsample_add, octave("high", "low"), lambda a: ("octave_upsample_add", [a["high"], a["low"]])
+    ),
     "batch_norm": Entry(ops.batch_norm, batch_norm(), raw_batch_norm),
     "conv2d": Entry(ops.conv2d, conv2d(), raw_conv2d),
     "ddf": Entry(ops.ddf, ddf(), lambda a: ("ddf", list(a.values()))),
