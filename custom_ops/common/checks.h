@@ -1,6 +1,7 @@
 // Argument checks that the kernels share. The Python layer explains mistakes; these keep a wrong call from crashing.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <exception>
 #include <vector>
@@ -58,10 +59,10 @@ inline void check_positive(const std::vector<int>& values, size_t count, const c
   for (int value : values) PD_CHECK(value > 0, name, " must be positive, got ", value);
 }
 
-// Beyond what any machine can hold the number of elements would wrap.
+// Beyond what any machine can hold the number of elements would wrap, even on the way to that of an empty tensor.
 inline void check_size(const std::vector<int64_t>& shape, const char* name) {
   double elements = 1;
-  for (int64_t side : shape) elements *= static_cast<double>(side);
+  for (int64_t side : shape) elements *= std::max(static_cast<double>(side), 1.0);
   PD_CHECK(elements < static_cast<double>(int64_t{1} << 40), name, " would have ", elements, " elements");
 }
 

@@ -105,5 +105,5 @@ def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None
             )
     sides = zip(size, kernel, stride, padding, dilation)
     result = [batch, out, *((h + 2 * p - d * (k - 1) - 1) // s + 1 for h, k, s, p, d in sides)]
-    if math.prod(result) >= LARGEST:
+    if max(batch, 1) * math.prod(result[1:]) >= LARGEST:
         raise ValueError(f"{op}: x {x.shape} padded by {padding} would give an output {result}, too large to exist")
