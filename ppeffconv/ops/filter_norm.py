@@ -55,7 +55,11 @@ def _check(logits: Tensor, axis: int, scale: float | Tensor | None, eps: float) 
         raise ValueError(f"filter_norm: eps must be a number >= 0, got {eps!r}")
     if logits.shape[axis] == 0:
         raise ValueError(f"filter_norm: a filter needs taps, got logits {logits.shape} with axis={axis}")
-    if scale is None or _is_number(scale):
+    if scale is None:
+        return
+    if _is_number(scale):
+        if abs(scale) > paddle.finfo(logits.dtype).max:
+            raise ValueError(f"filter_norm: scale must be a number of {logits.dtype}, got {scale!r}")
         return
     _check_tensor("scale", scale)
     if logits.ndim != 3 or axis not in (2, -1) or list(scale.shape) != logits.shape[1:]:

@@ -177,6 +177,7 @@ def test_half_precision_is_plain_paddles():
         ({"scale": paddle.ones([3, 8])}, "a tensor scale must be"),
         ({"scale": paddle.ones([3, 9]), "axis": 1}, "a tensor scale must be"),
         ({"scale": paddle.ones([3, 9], "float64")}, "dtypes must agree"),
+        ({"scale": 1e39}, "scale must be a number of paddle.float32"),
         ({"eps": -1}, "eps must be"),
         ({"backend": "gpu"}, "backend must be one of"),
     ],
