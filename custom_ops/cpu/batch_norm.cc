@@ -24,14 +24,16 @@ template <typename T>
 BatchNorm<T> bind(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor* residual, float epsilon,
                   bool relu) {
   const Shape shape = x.shape();
-  return {shape[0], shape[1], x.numel() / (shape[0] * shape[1]), epsilon, relu, x.data<T>(), weight.data<T>(), bias.data<T>(),
+  const int64_t size = x.numel() / (shape[0] * shape[1]);
+  return {shape[0], shape[1], size, epsilon, relu, x.data<T>(), weight.data<T>(), bias.data<T>(),
           residual ? residual->data<T>() : nullptr};
 }
 
 void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor* residual) {
   ppeffconv::check_plain(x, "batch_norm: x");
   PD_CHECK(x.shape().size() >= 2 && x.numel() > 0, "batch_norm: x must be [N, C, ...] and not empty");
-  PD_CHECK(x.dtype() == DataType::FLOAT32 || x.dtype() == DataType::FLOAT64, "batch_norm: x must be float32 or float64");
+  PD_CHECK(x.dtype() == DataType::FLOAT32 || x.dtype() == DataType::FLOAT64,
+           "batch_norm: x must be float32 or float64");
   const Shape channels = {x.shape()[1]};
   check_like(weight, x, channels, "weight");
   check_like(bias, x, channels, "bias");

@@ -50,7 +50,8 @@ struct BatchNorm {
       }
       mean[c] = T(centre);
       inverse[c] = T(1 / std::sqrt(variance + epsilon));
-      run.apply(channel(), norm::affine<T>(weight[c], bias[c], mean[c], inverse[c]), x + c * size, residual_of(c), y + c * size);
+      run.apply(channel(), norm::affine<T>(weight[c], bias[c], mean[c], inverse[c]), x + c * size, residual_of(c),
+                y + c * size);
     }
   }
 

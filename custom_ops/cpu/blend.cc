@@ -41,9 +41,9 @@ Blend<T> bind(const Tensor& x, const Tensor& weight_x, const Tensor& bias_x, con
 }
 
 std::vector<Tensor> forward(const Tensor& x, const Tensor& weight_x, const Tensor& bias_x, const Tensor& y,
-                            const Tensor& weight_y, const Tensor& bias_y, const Tensor& mean_x, const Tensor& variance_x,
-                            const Tensor& mean_y, const Tensor& variance_y, float momentum, float epsilon,
-                            bool training) {
+                            const Tensor& weight_y, const Tensor& bias_y, const Tensor& mean_x,
+                            const Tensor& variance_x, const Tensor& mean_y, const Tensor& variance_y, float momentum,
+                            float epsilon, bool training) {
   check(x, y, {&weight_x, &bias_x, &weight_y, &bias_y, &mean_x, &variance_x, &mean_y, &variance_y});
   const Shape shape = x.shape();
   Tensor z = empty_like(x), statistics = empty({4, shape[1]}, x.dtype(), x.place());

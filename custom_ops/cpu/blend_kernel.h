@@ -1,5 +1,5 @@
-// The fusion at the end of SPConv: two branches, each through its BatchNorm, weighed per sample and channel by a softmax
-// over their means (arXiv 2006.12085, Sec. 3.3).
+// The fusion at the end of SPConv: two branches, each through its BatchNorm, weighed per sample and channel by a
+// softmax over their means (arXiv 2006.12085, Sec. 3.3).
 //
 //   u = BN(x),  v = BN(y),  gate = sigmoid(mean u - mean v),  z = gate u + (1 - gate) v
 //

@@ -1,7 +1,8 @@
-// conv2d: convolution and its gradients by the oneDNN that Paddle bundles but does not use in eager mode. NCHW, float32.
+// conv2d: convolution and its gradients by the oneDNN that Paddle bundles but does not use in eager mode.
+// NCHW, float32.
 
 #include "common/checks.h"
-#include "common/onednn.h"
+#include "common/convolution.h"
 #include "cpu/conv2d_gemm.h"
 #include "cpu/conv2d_narrow.h"
 #include "cpu/conv2d_pointwise.h"
@@ -13,23 +14,6 @@ using dnnl::convolution_backward_data;
 using dnnl::convolution_backward_weights;
 using dnnl::convolution_forward;
 using dnnl::memory;
-using Shape = std::vector<int64_t>;
-using Ints = std::vector<int>;
-using Layout = memory::format_tag;
-
-enum Kind : int64_t { kForward, kBackward };
-
-Shape output_shape(const Shape& x, const Shape& w, const Ints& stride, const Ints& padding, const Ints& dilation) {
-  Shape out = {x[0], w[0], 0, 0};
-  for (int i = 0; i < 2; ++i) {
-    const int64_t extent = x[i + 2] + 2 * int64_t{padding[i]} - int64_t{dilation[i]} * (w[i + 2] - 1) - 1;
-    out[i + 2] = extent < 0 ? 0 : extent / stride[i] + 1;
-  }
-  return out;
-}
-
-memory::desc plain(const Shape& shape, Layout layout) { return {shape, memory::data_type::f32, layout}; }
-memory::desc any(const Shape& shape) { return plain(shape, Layout::any); }
 
 // One convolution as oneDNN wants it told.
 struct Geometry {
@@ -85,12 +69,6 @@ struct Geometry {
   }
   memory::desc bias_desc() const { return bias.empty() ? memory::desc() : plain(bias, Layout::a); }
 };
-
-dnnl::primitive_attr attributes() {
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return attr;
-}
 
 convolution_forward::primitive_desc forward_desc(const Geometry& g) {
   return {cpu_engine(), dnnl::prop_kind::forward_training, dnnl::algorithm::convolution_direct,
@@ -174,8 +152,6 @@ Geometry check(const paddle::Tensor& x, const paddle::Tensor& w, const paddle::T
   check_size(g.out, "the output");
   return g;
 }
-
-float* floats(const paddle::Tensor& tensor) { return const_cast<float*>(tensor.data<float>()); }
 
 std::vector<paddle::Tensor> run_forward(const paddle::Tensor& x, const paddle::Tensor& w, const paddle::Tensor* bias,
                                         const Ints& stride, const Ints& padding, const Ints& dilation, int groups) {

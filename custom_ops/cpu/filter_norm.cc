@@ -1,9 +1,11 @@
-// ppeffconv_filter_norm: filter normalisation by a constant scale, or (`_scaled`) by one per channel and tap; CPU.
+// ppeffconv_filter_norm: filter normalisation by a constant scale, here on the CPU, in cuda/filter_norm.cu on a GPU;
+// `_scaled` by one per channel and tap, on the CPU only.
 #include "paddle/phi/api/all.h"
 
 #include <numeric>
 
 #include "common/checks.h"
+#include "cuda/api.h"
 #include "filter_norm_kernel.h"
 
 namespace {
@@ -15,14 +17,8 @@ using ppeffconv::filter_norm::Channels;
 using ppeffconv::filter_norm::Geometry;
 using Shape = std::vector<int64_t>;
 
-void check(const Tensor& tensor, const char* name) {
-  ppeffconv::check_plain(tensor, name);
-  PD_CHECK(tensor.dtype() == DataType::FLOAT32 || tensor.dtype() == DataType::FLOAT64, name,
-           " must be float32 or float64");
-}
-
 void check_gradient(const Tensor& dy, const Tensor& logits) {
-  check(dy, "filter_norm: the output's gradient");
+  ppeffconv::check_device(dy, logits, "filter_norm: the output's gradient");
   PD_CHECK(dy.shape() == logits.shape() && dy.dtype() == logits.dtype(),
            "filter_norm: the output's gradient must be like the output");
 }
@@ -32,7 +28,8 @@ int64_t product(const int64_t* first, const int64_t* last) {
 }
 
 Geometry geometry(const Tensor& logits, int axis) {
-  check(logits, "filter_norm: logits");
+  ppeffconv::check_device(logits, logits, "filter_norm: logits");
+  ppeffconv::check_type(logits, "filter_norm: logits");
   const Shape shape = logits.shape();
   const int rank = static_cast<int>(shape.size());
   PD_CHECK(axis >= 0 && axis < rank, "filter_norm: axis must lie in [0, ", rank, "), got ", axis);
@@ -42,6 +39,9 @@ Geometry geometry(const Tensor& logits, int axis) {
 
 std::vector<Tensor> forward(const Tensor& logits, int axis, double scale, double eps) {
   const Geometry g = geometry(logits, axis);
+  if constexpr (ppeffconv::kWithCuda) {
+    if (logits.is_gpu()) return ppeffconv::filter_norm_cuda_forward(logits, axis, scale, eps);
+  }
   Tensor y = empty_like(logits);
   if (y.numel() == 0) return {y};
   PD_DISPATCH_FLOATING_TYPES(logits.dtype(), "ppeffconv_filter_norm", ([&] {
@@ -53,6 +53,9 @@ std::vector<Tensor> forward(const Tensor& logits, int axis, double scale, double
 std::vector<Tensor> backward(const Tensor& logits, const Tensor& dy, int axis, double scale, double eps) {
   const Geometry g = geometry(logits, axis);
   check_gradient(dy, logits);
+  if constexpr (ppeffconv::kWithCuda) {
+    if (logits.is_gpu()) return ppeffconv::filter_norm_cuda_backward(logits, dy, axis, scale, eps);
+  }
   Tensor dx = empty_like(logits);
   if (dx.numel() == 0) return {dx};
   PD_DISPATCH_FLOATING_TYPES(logits.dtype(), "ppeffconv_filter_norm_grad", ([&] {
@@ -63,8 +66,9 @@ std::vector<Tensor> backward(const Tensor& logits, const Tensor& dy, int axis, d
 }
 
 Channels channels(const Tensor& logits, const Tensor& scale) {
-  check(logits, "filter_norm: logits");
-  check(scale, "filter_norm: scale");
+  ppeffconv::check_plain(logits, "filter_norm: logits");
+  ppeffconv::check_plain(scale, "filter_norm: scale");
+  ppeffconv::check_type(logits, "filter_norm: logits");
   ppeffconv::check_rank(logits, 3, "filter_norm: logits");
   const Shape shape = logits.shape();
   PD_CHECK(scale.shape() == Shape({shape[1], shape[2]}) && scale.dtype() == logits.dtype(),

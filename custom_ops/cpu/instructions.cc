@@ -1,5 +1,5 @@
-// Which variant of our kernels runs: the widest that this CPU has, or a lesser one named by PPEFFCONV_CPU, for tests and
-// for machines whose wide vectors are slow or broken.
+// Which variant of our kernels runs: the widest that this CPU has, or a lesser one named by PPEFFCONV_CPU, for tests
+// and for machines whose wide vectors are slow or broken.
 #include <cstdlib>
 #include <cstring>
 

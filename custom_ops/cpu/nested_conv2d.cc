@@ -3,7 +3,7 @@
 // The input and the gradients are converted to oneDNN's layout once for all crops; each crop writes its own channels.
 
 #include "common/checks.h"
-#include "common/onednn.h"
+#include "common/convolution.h"
 #include "cpu/nested_pointwise.h"
 
 namespace ppeffconv {
@@ -13,14 +13,6 @@ using dnnl::convolution_backward_data;
 using dnnl::convolution_backward_weights;
 using dnnl::convolution_forward;
 using dnnl::memory;
-using Shape = std::vector<int64_t>;
-using Ints = std::vector<int>;
-using Layout = memory::format_tag;
-
-enum Kind : int64_t { kForward, kBackward };
-
-memory::desc plain(const Shape& shape, Layout layout) { return {shape, memory::data_type::f32, layout}; }
-memory::desc any(const Shape& shape) { return plain(shape, Layout::any); }
 
 // The window of one crop: where the kernel and, if the crop leaves padding behind, the input begin.
 struct Crop {
@@ -37,16 +29,13 @@ struct Geometry {
            int group_count)
       : x(x_shape),
         w(w_shape),
+        out(output_shape(x_shape, w_shape, strides, paddings, dilations)),
         stride(strides),
         padding(paddings),
         dilation(dilations),
         groups(group_count),
         crops((std::min(w[2], w[3]) + 1) / 2) {
-    out = {x[0], crops * w[0], 0, 0};
-    for (int i = 0; i < 2; ++i) {
-      const int64_t extent = x[i + 2] + 2 * int64_t{padding[i]} - int64_t{dilation[i]} * (w[i + 2] - 1) - 1;
-      out[i + 2] = extent < 0 ? 0 : extent / stride[i] + 1;
-    }
+    out[1] *= crops;
   }
 
   Crop crop(int64_t i) const {
@@ -92,12 +81,6 @@ struct Geometry {
     return key;
   }
 };
-
-dnnl::primitive_attr attributes() {
-  dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  return attr;
-}
 
 // The convolution of one crop, over the buffers it shares with the others.
 struct CropPlan {
@@ -228,8 +211,6 @@ Geometry check(const paddle::Tensor& x, const paddle::Tensor& w, const Ints& str
   check_size(g.out, "nested_conv2d: the output");
   return g;
 }
-
-float* floats(const paddle::Tensor& tensor) { return const_cast<float*>(tensor.data<float>()); }
 
 std::vector<paddle::Tensor> forward(const paddle::Tensor& x, const paddle::Tensor& w, const Ints& stride,
                                     const Ints& padding, const Ints& dilation, int groups, bool, bool) {

@@ -33,10 +33,14 @@ Geometry geometry(const Tensor& features, const Tensor& mask, const Tensor& sigm
   return {shape[0], shape[1], shape[2], shape[3], std::min<int64_t>(window / 2, std::max(shape[2], shape[3]))};
 }
 
-std::vector<Tensor> forward(const Tensor& features, const Tensor& mask, const Tensor& sigma, int window) {
+// need_gradient: whether a gradient may be asked for; without one, the mask is taken to be 0 or 1 nearly everywhere.
+std::vector<Tensor> forward(const Tensor& features, const Tensor& mask, const Tensor& sigma, int window,
+                            [[maybe_unused]] bool need_gradient) {
   const Geometry g = geometry(features, mask, sigma, window);
   if constexpr (ppeffconv::kWithCuda) {
-    if (features.is_gpu()) return ppeffconv::sample_interpolate_cuda_forward(features, mask, sigma, window);
+    const auto run = need_gradient ? ppeffconv::sample_interpolate_cuda_forward
+                                   : ppeffconv::sample_interpolate_cuda_inactive;
+    if (features.is_gpu()) return run(features, mask, sigma, window);
   }
   Tensor y = empty_like(features);
   if (y.numel() == 0) return {y};
@@ -48,7 +52,7 @@ std::vector<Tensor> forward(const Tensor& features, const Tensor& mask, const Te
 }
 
 std::vector<Tensor> backward(const Tensor& features, const Tensor& mask, const Tensor& sigma, const Tensor& dy,
-                             int window) {
+                             int window, bool) {
   const Geometry g = geometry(features, mask, sigma, window);
   ppeffconv::check_device(dy, features, "sample_interpolate: the output's gradient");
   PD_CHECK(dy.dtype() == features.dtype() && dy.shape() == features.shape(),
@@ -66,12 +70,12 @@ std::vector<Tensor> backward(const Tensor& features, const Tensor& mask, const T
   return {dfeatures, dmask, dsigma};
 }
 
-std::vector<Shape> infer_shape(const Shape& features, const Shape&, const Shape&, int) { return {features}; }
+std::vector<Shape> infer_shape(const Shape& features, const Shape&, const Shape&, int, bool) { return {features}; }
 
 std::vector<DataType> infer_dtype(const DataType& features, const DataType&, const DataType&) { return {features}; }
 
 std::vector<Shape> infer_gradient_shape(const Shape& features, const Shape& mask, const Shape& sigma, const Shape&,
-                                        int) {
+                                        int, bool) {
   return {features, mask, sigma};
 }
 
@@ -80,7 +84,7 @@ std::vector<Shape> infer_gradient_shape(const Shape& features, const Shape& mask
 PD_BUILD_OP(ppeffconv_sample_interpolate)
     .Inputs({"Features", "Mask", "Sigma"})
     .Outputs({"Out"})
-    .Attrs({"window: int"})
+    .Attrs({"window: int", "need_gradient: bool"})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<forward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_shape))
     .SetInferDtypeFn(PD_INFER_DTYPE(infer_dtype));
@@ -88,6 +92,6 @@ PD_BUILD_OP(ppeffconv_sample_interpolate)
 PD_BUILD_GRAD_OP(ppeffconv_sample_interpolate)
     .Inputs({"Features", "Mask", "Sigma", paddle::Grad("Out")})
     .Outputs({paddle::Grad("Features"), paddle::Grad("Mask"), paddle::Grad("Sigma")})
-    .Attrs({"window: int"})
+    .Attrs({"window: int", "need_gradient: bool"})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_gradient_shape));

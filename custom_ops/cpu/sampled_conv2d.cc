@@ -1,7 +1,9 @@
-// ppeffconv_sampled_conv2d: convolution at the active output positions, zeros at the others. Inference only, CPU.
+// ppeffconv_sampled_conv2d: convolution at the active output positions, zeros at the others; inference only. Here on
+// the CPU, in cuda/sampled_conv2d.cu on a GPU.
 #include "paddle/phi/api/all.h"
 
 #include "common/checks.h"
+#include "cuda/api.h"
 #include "sampled_conv2d_kernel.h"
 
 namespace {
@@ -27,23 +29,22 @@ Geometry geometry(const Shape& x, const Shape& w, const Ints& stride, const Ints
 
 Geometry check(const Tensor& x, const Tensor& weight, const Tensor& mask, const MaybeTensor& bias, const Ints& stride,
                const Ints& padding, const Ints& dilation) {
-  ppeffconv::check_plain(x, "sampled_conv2d: x");
-  ppeffconv::check_plain(weight, "sampled_conv2d: weight");
-  ppeffconv::check_plain(mask, "sampled_conv2d: mask");
+  ppeffconv::check_device(x, x, "sampled_conv2d: x");
+  ppeffconv::check_device(weight, x, "sampled_conv2d: weight");
+  ppeffconv::check_device(mask, x, "sampled_conv2d: mask");
+  ppeffconv::check_type(x, "sampled_conv2d: x");
   ppeffconv::check_rank(x, 4, "sampled_conv2d: x");
   ppeffconv::check_rank(weight, 4, "sampled_conv2d: weight");
   ppeffconv::check_positive(stride, 2, "sampled_conv2d: stride");
   ppeffconv::check_positive(dilation, 2, "sampled_conv2d: dilation");
   PD_CHECK(padding.size() == 2 && padding[0] >= 0 && padding[1] >= 0,
            "sampled_conv2d: padding must hold 2 numbers >= 0");
-  PD_CHECK(x.dtype() == DataType::FLOAT32 || x.dtype() == DataType::FLOAT64,
-           "sampled_conv2d: x must be float32 or float64");
   PD_CHECK(weight.dtype() == x.dtype(), "sampled_conv2d: dtypes of x and weight must agree");
   PD_CHECK(mask.dtype() == DataType::BOOL, "sampled_conv2d: mask must be bool");
   const Shape w = weight.shape();
   PD_CHECK(weight.numel() > 0 && x.shape()[1] == w[1], "sampled_conv2d: weight does not fit x");
   if (bias) {
-    ppeffconv::check_plain(*bias, "sampled_conv2d: bias");
+    ppeffconv::check_device(*bias, x, "sampled_conv2d: bias");
     PD_CHECK(bias->dtype() == x.dtype() && bias->shape() == Shape({w[0]}), "sampled_conv2d: bias must be [O], as x");
   }
   const Geometry g = geometry(x.shape(), w, stride, padding, dilation);
@@ -55,6 +56,9 @@ Geometry check(const Tensor& x, const Tensor& weight, const Tensor& mask, const 
 std::vector<Tensor> forward(const Tensor& x, const Tensor& weight, const Tensor& mask, const MaybeTensor& bias,
                             const Ints& stride, const Ints& padding, const Ints& dilation) {
   const Geometry g = check(x, weight, mask, bias, stride, padding, dilation);
+  if constexpr (ppeffconv::kWithCuda) {
+    if (x.is_gpu()) return ppeffconv::sampled_conv2d_cuda_forward(x, weight, mask, bias, stride, padding, dilation);
+  }
   const Shape shape = {g.batch, g.out_channels, g.out_h, g.out_w};
   const auto positions = ppeffconv::sampled::active_positions(mask.data<bool>(), mask.numel());
   if (positions.empty()) return {paddle::zeros(shape, x.dtype(), x.place())};

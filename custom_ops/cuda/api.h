@@ -16,10 +16,10 @@ std::vector<paddle::Tensor> ddf_cuda_backward(const paddle::Tensor& x, const pad
                                               const paddle::Tensor& spatial, const paddle::Tensor& dy, int kernel,
                                               int stride, int dilation, const std::string& mode);
 
-// scale * (logits - mean) / (std + 1e-10) over the taps, which lie on `axis`.
-std::vector<paddle::Tensor> filter_norm_cuda_forward(const paddle::Tensor& logits, int axis, float scale);
+// scale * (logits - mean) / (std + eps) over the taps, which lie on `axis`.
+std::vector<paddle::Tensor> filter_norm_cuda_forward(const paddle::Tensor& logits, int axis, float scale, float eps);
 std::vector<paddle::Tensor> filter_norm_cuda_backward(const paddle::Tensor& logits, const paddle::Tensor& dy, int axis,
-                                                      float scale);
+                                                      float scale, float eps);
 
 // Mask and sigma are float32 beside features of any type.
 std::vector<paddle::Tensor> sample_interpolate_cuda_forward(const paddle::Tensor& features, const paddle::Tensor& mask,
@@ -27,7 +27,7 @@ std::vector<paddle::Tensor> sample_interpolate_cuda_forward(const paddle::Tensor
 std::vector<paddle::Tensor> sample_interpolate_cuda_backward(const paddle::Tensor& features,
                                                              const paddle::Tensor& mask, const paddle::Tensor& sigma,
                                                              const paddle::Tensor& dy, int window);
-// The same output, by the form for inference: it computes nothing where the mask is 1.
+// The same output, in the form for inference, where masks are 0 or 1: it computes nothing where the mask is 1.
 std::vector<paddle::Tensor> sample_interpolate_cuda_inactive(const paddle::Tensor& features,
                                                              const paddle::Tensor& mask, const paddle::Tensor& sigma,
                                                              int window);

@@ -5,8 +5,6 @@
 
 namespace ppeffconv::cuda::filter_norm {
 
-constexpr float kEps = 1e-10f;
-
 // One filter less its first tap, so that equal taps are exactly zero; taps lie `inner` elements apart. kTaps > 0: a
 // number known here, and the taps in registers.
 template <typename T, int kTaps>
@@ -47,13 +45,13 @@ __device__ float standard_deviation(const Filter<T, kTaps>& v, float mean) {
 
 template <typename T, int kTaps>
 __global__ void __launch_bounds__(256) forward_filters(int64_t filters, int taps, int64_t inner, float scale,
-                                                       const T* __restrict__ x, T* __restrict__ y) {
+                                                       float eps, const T* __restrict__ x, T* __restrict__ y) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= filters) return;
   const int64_t base = i / inner * taps * inner + i % inner;
   const Filter<T, kTaps> v(x + base, taps, inner);
   const float mean = v.mean(), deviation = standard_deviation(v, mean);
-  const float factor = deviation > 0 ? scale / (deviation + kEps) : 0.f;
+  const float factor = deviation > 0 ? scale / (deviation + eps) : 0.f;
 #pragma unroll
   for (int t = 0; t < v.taps(); ++t) assign(y[base + t * inner], (v[t] - mean) * factor);
 }
@@ -61,7 +59,7 @@ __global__ void __launch_bounds__(256) forward_filters(int64_t filters, int taps
 // With d = v - mean, q = std + eps: dx = scale ((dy - mean(dy)) / q - d sum(dy d) / ((taps - 1) std q^2)).
 template <typename T, int kTaps>
 __global__ void __launch_bounds__(256) backward_filters(int64_t filters, int taps, int64_t inner, float scale,
-                                                        const T* __restrict__ x, const T* __restrict__ dy,
+                                                        float eps, const T* __restrict__ x, const T* __restrict__ dy,
                                                         T* __restrict__ dx) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= filters) return;
@@ -71,7 +69,7 @@ __global__ void __launch_bounds__(256) backward_filters(int64_t filters, int tap
   float product = 0;
 #pragma unroll
   for (int t = 0; t < v.taps(); ++t) product += g[t] * (v[t] - mean);
-  const float inverse = deviation > 0 ? 1 / (deviation + kEps) : 0.f;
+  const float inverse = deviation > 0 ? 1 / (deviation + eps) : 0.f;
   // one factor at a time: the square of a tiny deviation is no float
   const float slope = deviation > 0 ? product * inverse / max(v.taps() - 1, 1) / deviation : 0.f;
 #pragma unroll
@@ -81,18 +79,18 @@ __global__ void __launch_bounds__(256) backward_filters(int64_t filters, int tap
 }
 
 template <typename T>
-void forward(int64_t outer, int taps, int64_t inner, float scale, const T* x, T* y, cudaStream_t stream) {
+void forward(int64_t outer, int taps, int64_t inner, float scale, float eps, const T* x, T* y, cudaStream_t stream) {
   const int64_t filters = outer * inner;
   launch(taps == 9 ? forward_filters<T, 9> : forward_filters<T, 0>, linear_grid(ceil_div<int64_t>(filters, 256)),
-         dim3(256), 0, stream, filters, taps, inner, scale, x, y);
+         dim3(256), 0, stream, filters, taps, inner, scale, eps, x, y);
 }
 
 template <typename T>
-void backward(int64_t outer, int taps, int64_t inner, float scale, const T* x, const T* dy, T* dx,
+void backward(int64_t outer, int taps, int64_t inner, float scale, float eps, const T* x, const T* dy, T* dx,
               cudaStream_t stream) {
   const int64_t filters = outer * inner;
   launch(taps == 9 ? backward_filters<T, 9> : backward_filters<T, 0>, linear_grid(ceil_div<int64_t>(filters, 256)),
-         dim3(256), 0, stream, filters, taps, inner, scale, x, dy, dx);
+         dim3(256), 0, stream, filters, taps, inner, scale, eps, x, dy, dx);
 }
 
 }  // namespace ppeffconv::cuda::filter_norm

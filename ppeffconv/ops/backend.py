@@ -24,10 +24,18 @@ KERNELS = {
     "sampled_conv2d": (paddle.float32, paddle.float64),
 }
 # those that also have kernels for GPUs
-CUDA_KERNELS = {
-    "ddf": (paddle.float32, paddle.float16, paddle.bfloat16),
-    "sample_interpolate": (paddle.float32, paddle.float16, paddle.bfloat16),
-}
+CUDA_KERNELS = dict.fromkeys(
+    (
+        "ddf",
+        "filter_norm",
+        "octave_pool",
+        "octave_upsample",
+        "octave_upsample_add",
+        "sample_interpolate",
+        "sampled_conv2d",
+    ),
+    (paddle.float32, paddle.float16, paddle.bfloat16),
+)
 
 
 @not_to_static  # it reads the state of this process: nothing to trace

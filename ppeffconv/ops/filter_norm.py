@@ -35,16 +35,15 @@ def filter_norm(
     """
     _check(logits, axis, scale, eps)
     tensors = (logits, scale) if hasattr(scale, "stop_gradient") else (logits,)
-    if choose_backend("filter_norm", backend, *tensors) == "cpu":
-        return _compiled(tensors, axis % logits.ndim, 1.0 if scale is None else scale, eps)
-    normal = reference.filter_norm(logits, axis, eps)
-    return normal if scale is None else normal * scale
-
-
-def _compiled(tensors: tuple[Tensor, ...], axis: int, scale: float | Tensor, eps: float) -> Tensor:
-    if len(tensors) == 2:
+    chosen = choose_backend("filter_norm", backend, *tensors)
+    if chosen == "cpu" and len(tensors) == 2:
         return loader.call("filter_norm_scaled", *tensors, float(eps))[0]
-    return loader.call("filter_norm", *tensors, axis, float(scale), float(eps))[0]
+    if chosen == "reference":
+        normal = reference.filter_norm(logits, axis, eps)
+        return normal if scale is None else normal * scale
+    factor = float(scale) if scale is not None and len(tensors) == 1 else 1.0
+    y = loader.call("filter_norm", logits, axis % logits.ndim, factor, float(eps))[0]
+    return y if len(tensors) == 1 else y * scale
 
 
 @not_to_static  # pure checks: nothing to trace
@@ -56,7 +55,11 @@ def _check(logits: Tensor, axis: int, scale: float | Tensor | None, eps: float) 
         raise ValueError(f"filter_norm: eps must be a number >= 0, got {eps!r}")
     if logits.shape[axis] == 0:
         raise ValueError(f"filter_norm: a filter needs taps, got logits {logits.shape} with axis={axis}")
-    if scale is None or _is_number(scale):
+    if scale is None:
+        return
+    if _is_number(scale):
+        if abs(scale) > paddle.finfo(logits.dtype).max:
+            raise ValueError(f"filter_norm: scale must be a number of {logits.dtype}, got {scale!r}")
         return
     _check_tensor("scale", scale)
     if logits.ndim != 3 or axis not in (2, -1) or list(scale.shape) != logits.shape[1:]:

@@ -25,7 +25,7 @@ def octave_pool(x: Tensor, backend: str = "auto") -> Tensor:
         RuntimeError: the backend asked for is not available.
     """
     _check("octave_pool", x=x)
-    if choose_backend("octave_pool", backend, x) == "cpu":
+    if choose_backend("octave_pool", backend, x) != "reference":
         return loader.call("octave_pool", x)[0]
     return reference_octave.octave_pool(x)
 
@@ -48,7 +48,7 @@ def octave_upsample(low: Tensor, size: tuple[int, int] | None = None, backend: s
     _check("octave_upsample", low=low)
     if size is not None:
         _check_half("octave_upsample", low, size)
-    if choose_backend("octave_upsample", backend, low) == "cpu":
+    if choose_backend("octave_upsample", backend, low) != "reference":
         return loader.call("octave_upsample", low, *(size or [2 * side for side in low.shape[2:]]))[0]
     return reference_octave.octave_upsample(low, size)
 
@@ -70,7 +70,7 @@ def octave_upsample_add(high: Tensor, low: Tensor, backend: str = "auto") -> Ten
     """
     _check("octave_upsample_add", high=high, low=low)
     _check_fit(high, low)
-    if choose_backend("octave_upsample_add", backend, high, low) == "cpu":
+    if choose_backend("octave_upsample_add", backend, high, low) != "reference":
         return loader.call("octave_upsample_add", high, low)[0]
     return reference_octave.octave_upsample_add(high, low)
 

@@ -30,13 +30,15 @@ def ddf(
 def filter_norm(logits: Tensor, axis: int, eps: float = 1e-10) -> Tensor:
     """Standardise filter logits over their taps: (v - mean) / (std + eps), unbiased std, computed in float32 or wider.
 
-    Where all taps are equal the result and its gradient are 0; sqrt has no finite slope there, so it is kept out of
-    the graph.
+    Where all taps are equal the result and its gradient are 0: the differences to the first tap are, while a mean is
+    rounded, and sqrt, which has no finite slope there, is kept out of the graph.
     """
     dtype = logits.dtype
     if dtype in (paddle.float16, paddle.bfloat16):
         logits = logits.astype("float32")
-    centred = logits - logits.mean(axis, keepdim=True)
+    # the result does not depend on what is subtracted from all taps, so neither does its gradient
+    differences = logits - paddle.slice(logits, [axis], [0], [1]).detach()
+    centred = differences - differences.mean(axis, keepdim=True)
     variance = (centred * centred).sum(axis, keepdim=True) / max(logits.shape[axis] - 1, 1)
     varies = variance > 0
     std = paddle.where(varies, variance, paddle.ones_like(variance)).sqrt()

@@ -42,7 +42,7 @@ def sample_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: in
     if chosen != "reference" and not too_wide:
         # beside features in half precision the kernel takes both in float32
         mask = reference_sampling.at_least_float32(mask)
-        return loader.call("sample_interpolate", features, mask, sigma.astype(mask.dtype), window)[0]
+        return _compiled(features, mask, sigma.astype(mask.dtype), window)
     return reference_sampling.gaussian_interpolate(features, mask, sigma, window)
 
 
@@ -58,6 +58,13 @@ def kernel_interpolate(features: Tensor, mask: Tensor, kernel: Tensor | None, wi
     if list(kernel.shape) != [window, window]:
         raise ValueError(f"kernel_interpolate: kernel must be {[window, window]}, got {list(kernel.shape)}")
     return reference_sampling.kernel_interpolate(features, mask, kernel)
+
+
+@not_to_static
+def _compiled(features: Tensor, mask: Tensor, sigma: Tensor, window: int) -> Tensor:
+    # without a gradient to come, a GPU takes the form for masks of 0 and 1; it is right, if slower, for others too
+    need_gradient = paddle.is_grad_enabled() and not all(t.stop_gradient for t in (features, mask, sigma))
+    return loader.call("sample_interpolate", features, mask, sigma, window, need_gradient)[0]
 
 
 @not_to_static

@@ -119,7 +119,7 @@ class Device {
   void launch(dim3 grid_size, dim3 block_size, size_t shared_bytes, const std::function<void()>& kernel) {
     grid = grid_size, block = block_size, kernel_ = &kernel;
     if (!grid.size() || !block.size()) throw std::runtime_error("launch: an empty grid or block");
-    if (grid.x >= 1u << 31 || std::max(grid.y, grid.z) > 65535) throw std::runtime_error("launch: the grid is too large");
+    if (grid.x >= 1u << 31 || std::max(grid.y, grid.z) > 65535) throw std::runtime_error("launch: too large a grid");
     if (block.size() > 1024 || block.z > 64) throw std::runtime_error("launch: the block is too large");
     if (threads_.size() < block.size()) threads_.resize(block.size());
     error_.clear();

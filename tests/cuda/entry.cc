@@ -73,19 +73,20 @@ ENTRY const char* ddf_backward(int type, const int64_t* sizes, const void* x, co
   });
 }
 
-// sizes: outer, taps, inner
-ENTRY const char* filter_norm_forward(int type, const int64_t* sizes, const float* scale, const void* x, void* y) {
+// sizes: outer, taps, inner; factors: scale, eps
+ENTRY const char* filter_norm_forward(int type, const int64_t* sizes, const float* factors, const void* x, void* y) {
   return visit(type, [&](auto zero) {
     using T = decltype(zero);
-    filter_norm::forward(sizes[0], sizes[1], sizes[2], *scale, in<T>(x), out<T>(y), nullptr);
+    filter_norm::forward(sizes[0], sizes[1], sizes[2], factors[0], factors[1], in<T>(x), out<T>(y), nullptr);
   });
 }
 
-ENTRY const char* filter_norm_backward(int type, const int64_t* sizes, const float* scale, const void* x,
+ENTRY const char* filter_norm_backward(int type, const int64_t* sizes, const float* factors, const void* x,
                                        const void* dy, void* dx) {
   return visit(type, [&](auto zero) {
     using T = decltype(zero);
-    filter_norm::backward(sizes[0], sizes[1], sizes[2], *scale, in<T>(x), in<T>(dy), out<T>(dx), nullptr);
+    filter_norm::backward(sizes[0], sizes[1], sizes[2], factors[0], factors[1], in<T>(x), in<T>(dy), out<T>(dx),
+                          nullptr);
   });
 }
 

@@ -18,8 +18,8 @@ OP(ddf_cuda_backward)
     .Inputs({"X", "C", "F", "DY"})
     .Outputs({"DX", "DC", "DF"})
     .Attrs({"kernel_size: int", "stride: int", "dilation: int", "mode: std::string"});
-OP(filter_norm_cuda_forward).Inputs({"X"}).Outputs({"Y"}).Attrs({"axis: int", "scale: float"});
-OP(filter_norm_cuda_backward).Inputs({"X", "DY"}).Outputs({"DX"}).Attrs({"axis: int", "scale: float"});
+OP(filter_norm_cuda_forward).Inputs({"X"}).Outputs({"Y"}).Attrs({"axis: int", "scale: float", "eps: float"});
+OP(filter_norm_cuda_backward).Inputs({"X", "DY"}).Outputs({"DX"}).Attrs({"axis: int", "scale: float", "eps: float"});
 OP(sample_interpolate_cuda_forward).Inputs({"F", "M", "S"}).Outputs({"Y"}).Attrs({"window: int"});
 OP(sample_interpolate_cuda_inactive).Inputs({"F", "M", "S"}).Outputs({"Y"}).Attrs({"window: int"});
 OP(sample_interpolate_cuda_backward)

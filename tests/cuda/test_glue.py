@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import paddle
 import pytest
 
 from ppeffconv import ops
-from ppeffconv.ops import reference
+from ppeffconv.ops import backend, loader, reference
 from tests import oracles
 
 TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2}
@@ -50,8 +52,8 @@ def test_ddf(glue, attributes, dtype):
 @pytest.mark.parametrize(("shape", "axis"), [((2, 3, 9, 4, 5), 2), ((2, 9, 6), 1), ((3, 25), 1)])
 def test_filter_norm(glue, shape, axis, dtype):
     x, dy = make(dtype, shape, shape)
-    got = glue("filter_norm_cuda_forward", x, axis, 0.5) + glue("filter_norm_cuda_backward", x, dy, axis, 0.5)
-    close(got, exact(lambda t: reference.filter_norm(t, axis) * 0.5, dy, x), dtype)
+    got = glue("filter_norm_cuda_forward", x, axis, 0.5, 0.1) + glue("filter_norm_cuda_backward", x, dy, axis, 0.5, 0.1)
+    close(got, exact(lambda t: reference.filter_norm(t, axis, 0.1) * 0.5, dy, x), dtype)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -109,12 +111,66 @@ def test_octave(glue, size, dtype):
     close(added, exact(lambda a, b: a + upsample(b), high, high, low), dtype)
 
 
+@pytest.fixture
+def launched(glue, monkeypatch):
+    """Let ``backend="cuda"`` hand tensors on the CPU to emulated kernels; the names of those that ran."""
+    names = []
+
+    def call(op, *arguments):
+        form = "forward"
+        if op == "sample_interpolate":
+            *arguments, need_gradient = arguments
+            form = "forward" if need_gradient else "inactive"
+        names.append(f"{op}_cuda_{form}")
+        return glue(names[-1], *arguments)
+
+    monkeypatch.setattr(loader, "_library", loader.Library(Path("ops_cuda.so"), frozenset(backend.KERNELS)))
+    monkeypatch.setattr(loader, "call", call)
+    monkeypatch.setattr(backend, "_misfit", lambda *_: "")
+    return names
+
+
+CALLS = {
+    "ddf": ((1, 2, 5, 6), (1, 2, 9), (1, 9, 5, 6)),
+    "filter_norm": ((2, 3, 9), 2, 0.5, 0.1),
+    "octave_pool": ((1, 2, 5, 7),),
+    "octave_upsample": ((1, 2, 3, 4), (5, 7)),
+    "octave_upsample_add": ((1, 2, 5, 7), (1, 2, 3, 4)),
+    "sample_interpolate": ((1, 2, 5, 7), (1, 1, 5, 7), (1,)),
+    "sampled_conv2d": ((1, 2, 5, 7), (3, 2, 3, 3), (1, 1, 3, 5), (3,)),
+}
+
+
+@pytest.mark.parametrize("op", backend.CUDA_KERNELS)
+def test_the_ops_call_their_kernels(launched, op):
+    values = [make("float32", a)[0] if isinstance(a, tuple) and a != (5, 7) else a for a in CALLS[op]]
+    got, expected = (getattr(ops, op)(*values, backend=name) for name in ("cuda", "reference"))
+    assert launched == [f"{op}_cuda_{'inactive' if op == 'sample_interpolate' else 'forward'}"]
+    close([got], [expected])
+
+
+def test_filter_norm_by_a_tensor_keeps_its_kernel(launched):
+    logits, scale = make("float32", (2, 3, 9), (3, 9))
+    got, expected = (ops.filter_norm(logits, -1, scale, backend=name) for name in ("cuda", "reference"))
+    assert launched == ["filter_norm_cuda_forward"]
+    close([got], [expected])
+
+
+def test_only_inference_interpolates_by_the_form_for_it(launched):
+    features, mask, sigma = make("float32", *CALLS["sample_interpolate"])
+    sigma.stop_gradient = False
+    ops.sample_interpolate(features, mask, sigma, backend="cuda")
+    with paddle.no_grad():
+        ops.sample_interpolate(features, mask, sigma, backend="cuda")
+    assert launched == ["sample_interpolate_cuda_forward", "sample_interpolate_cuda_inactive"]
+
+
 def test_empty_batches(glue):
     x, c, f, low, mask = (paddle.zeros(s) for s in ([0, 3, 4, 5], [0, 3, 9], [0, 9, 4, 5], [0, 3, 2, 3], [0, 1, 4, 5]))
     sigma, weight = paddle.ones([1]), paddle.zeros([2, 3, 1, 1])
     shapes = [list(t.shape) for t in glue("ddf_cuda_backward", x, c, f, x, 3, 1, 1, "mul")]
     assert shapes == [[0, 3, 4, 5], [0, 3, 9], [0, 9, 4, 5]]
-    assert glue("filter_norm_cuda_backward", c, c, 2, 1.0)[0].shape == [0, 3, 9]
+    assert glue("filter_norm_cuda_backward", c, c, 2, 1.0, 0.0)[0].shape == [0, 3, 9]
     assert float(glue("sample_interpolate_cuda_backward", x, mask, sigma, x, 7)[2]) == 0
     assert (
         glue("sampled_conv2d_cuda_forward", x, weight, mask.astype("bool"), None, *[[1, 1], [0, 0], [1, 1]])[0].shape[1]

@@ -28,8 +28,8 @@ def exact_ddf(x, c, f, dy, shape, kernel=3, stride=1, dilation=1, mode="mul"):
     return differentiate(lambda *t: ops.ddf(*t, kernel, stride, dilation, mode), dy, x, c, f)
 
 
-def exact_filter_norm(x, dy, outer, taps, inner, scale=1.0, equal=False):
-    return differentiate(lambda t: reference.filter_norm(t, 1) * scale, dy, x)
+def exact_filter_norm(x, dy, outer, taps, inner, scale=1.0, eps=1e-10, equal=False):
+    return differentiate(lambda t: reference.filter_norm(t, 1, eps) * scale, dy, x)
 
 
 def exact_interpolate(features, mask, dy, shape, sigma=3.0, window=7, kind="soft"):

@@ -158,7 +158,7 @@ def test_the_op_itself_refuses_what_python_would_have():
     sigma = paddle.to_tensor([1.0], dtype="float64")
     for arguments in ((features, features, sigma, 7), (features, mask, sigma, 4), (features, mask, mask, 7)):
         with pytest.raises((ValueError, RuntimeError, OSError), match="sample_interpolate: "):
-            loader.call("sample_interpolate", *arguments)
+            loader.call("sample_interpolate", *arguments, True)
 
 
 SIZES = st.lists(st.integers(0, 5), max_size=5)

@@ -216,7 +216,7 @@ ENTRIES = {
     "conv2d": Entry(ops.conv2d, conv2d(), raw_conv2d),
     "ddf": Entry(ops.ddf, ddf(), lambda a: ("ddf", list(a.values()))),
     "sample_interpolate": Entry(
-        ops.sample_interpolate, sample_interpolate(), lambda a: ("sample_interpolate", list(a.values()))
+        ops.sample_interpolate, sample_interpolate(), lambda a: ("sample_interpolate", [*a.values(), True])
     ),
     "sampled_conv2d": Entry(ops.sampled_conv2d, sampled_conv2d(), raw_sampled_conv2d),
 }
