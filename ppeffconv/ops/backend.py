@@ -59,13 +59,13 @@ def choose_backend(op: str, backend: str, *tensors: Tensor) -> str:
     if wanted == "reference":
         return "reference"
     device = _device(tensors) if wanted == "auto" else wanted
-    loaded = _loaded(device)
-    if op not in loaded:
+    types = _types(op, device)
+    if types is None:
         # what has no kernel for GPUs is as fast in Paddle itself there, so a process that asks for them may use it
-        if wanted == "auto" or (wanted == "cuda" and loaded and backend == "auto"):
+        if wanted == "auto" or (wanted == "cuda" and loader.library().cuda and backend == "auto"):
             return "reference"
         raise RuntimeError(_missing(op, wanted))
-    misfit = _misfit(device, loaded[op], tensors)
+    misfit = _misfit(device, types, tensors)
     if misfit and backend != "auto":
         raise RuntimeError(f"{op}: backend '{backend}' was asked for, but {misfit}; use backend='auto'")
     return "reference" if misfit else device
@@ -75,11 +75,11 @@ def _device(tensors: tuple[Tensor, ...]) -> str:
     return "cuda" if paddle.in_dynamic_mode() and any(t.place.is_gpu_place() for t in tensors) else "cpu"
 
 
-def _loaded(device: str) -> dict[str, tuple[paddle.dtype, ...]]:
-    """The ops with loaded kernels for a device, and the types these take."""
+def _types(op: str, device: str) -> tuple[paddle.dtype, ...] | None:
+    """The types that the loaded kernel of ``op`` takes on a device; None without a kernel."""
     library = loader.library()
     kernels = KERNELS if device == "cpu" else CUDA_KERNELS if library.cuda else {}
-    return {op: types for op, types in kernels.items() if op in library.ops}
+    return kernels.get(op) if op in library.ops else None
 
 
 def _misfit(device: str, types: tuple[paddle.dtype, ...], tensors: tuple[Tensor, ...]) -> str:
@@ -112,7 +112,7 @@ def status() -> dict[str, str]:
     plain = f"reference (plain Paddle; {loaded.reason or 'no kernel of it is loaded'})"
 
     def describe(op: str) -> str:
-        devices = [device for device in ("cpu", "cuda") if op in _loaded(device)]
+        devices = [device for device in ("cpu", "cuda") if _types(op, device)]
         return f"{', '.join(devices)} ({loaded.path})" if devices else plain
 
     return {op: describe(op) for op in KERNELS}

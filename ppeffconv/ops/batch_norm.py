@@ -9,6 +9,7 @@ from paddle.jit import not_to_static
 
 from . import loader
 from .backend import choose_backend
+from .primitives import is_float
 
 
 def batch_norm(
@@ -67,7 +68,7 @@ def is_single(x: Tensor) -> bool:
 @not_to_static
 def check(op: str, x: Tensor, running_mean, running_var, weight, bias, **like_x: Tensor | None) -> None:
     """Raise ValueError, which names ``op``, unless the statistics and parameters fit x and the others are like it."""
-    if getattr(x, "ndim", 0) < 2 or not paddle.is_floating_point(x) or 0 in x.shape:
+    if getattr(x, "ndim", 0) < 2 or not is_float(x) or 0 in x.shape:
         got = f"{x.dtype} of shape {list(x.shape)}" if hasattr(x, "shape") else type(x).__name__
         raise ValueError(f"{op}: x must be a floating tensor [N, C, ...] that is not empty, got {got}")
     channels = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}

@@ -6,14 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.jit import not_to_static
 
 from . import loader
 from .backend import choose_backend
-from .primitives import add_bias
+from .primitives import add_bias, is_float
 
 LARGEST = 2**40  # elements of an output; beyond what memory can hold Paddle's count of them wraps
 
@@ -87,7 +86,7 @@ def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None
         if getattr(tensor, "ndim", None) != rank or not hasattr(tensor, "stop_gradient"):
             got = f"shape {list(tensor.shape)}" if hasattr(tensor, "shape") else type(tensor).__name__
             raise ValueError(f"{op}: {name} must be a tensor of {rank} dimension{'s' * (rank > 1)}, got {got}")
-        if tensor.dtype != x.dtype or not paddle.is_floating_point(tensor):
+        if tensor.dtype != x.dtype or not is_float(tensor):
             raise ValueError(f"{op}: x, weight and bias must share one floating type, got {x.dtype}, {tensor.dtype}")
     if not _is_size(groups):
         raise ValueError(f"{op}: groups must be a positive integer, got {groups!r}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import paddle
 from paddle import Tensor
 from paddle.jit import not_to_static
 
 from . import loader, reference
 from .backend import choose_backend
+from .primitives import is_float
 
 MODES = ("mul", "add")
 
@@ -45,7 +45,7 @@ def ddf(
     """
     _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode)
     stride, dilation = _within(x, stride, dilation)
-    taps = channel_filter.flatten(2)
+    taps = channel_filter if channel_filter.ndim == 3 else channel_filter.flatten(2)
     if choose_backend("ddf", backend, x, taps, spatial_filter) != "reference":
         return loader.call("ddf", x, taps, spatial_filter, kernel_size, stride, dilation, mode)[0]
     return reference.ddf(x, taps, spatial_filter, kernel_size, stride, dilation, mode)
@@ -75,7 +75,7 @@ def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mod
 
 def _check_tensors(**tensors: Tensor) -> None:
     for name, tensor in tensors.items():
-        if not (hasattr(tensor, "stop_gradient") and paddle.is_floating_point(tensor)):
+        if not is_float(tensor):
             got = getattr(tensor, "dtype", type(tensor).__name__)
             raise ValueError(f"ddf: {name} must be a tensor of a floating dtype, got {got}")
     if len({str(tensor.dtype) for tensor in tensors.values()}) > 1:

@@ -10,6 +10,7 @@ from paddle.jit import not_to_static
 
 from . import loader, reference
 from .backend import choose_backend
+from .primitives import is_float
 
 
 def filter_norm(
@@ -72,7 +73,7 @@ def _check(logits: Tensor, axis: int, scale: float | Tensor | None, eps: float) 
 
 
 def _check_tensor(name: str, tensor: Tensor) -> None:
-    if not (hasattr(tensor, "stop_gradient") and paddle.is_floating_point(tensor)):
+    if not is_float(tensor):
         got = getattr(tensor, "dtype", type(tensor).__name__)
         raise ValueError(f"filter_norm: {name} must be a tensor of a floating dtype, got {got}")
 

@@ -8,6 +8,7 @@ from paddle.jit import not_to_static
 
 from . import loader, reference_octave
 from .backend import choose_backend
+from .primitives import is_float
 
 
 def octave_pool(x: Tensor, backend: str = "auto") -> Tensor:
@@ -78,7 +79,7 @@ def octave_upsample_add(high: Tensor, low: Tensor, backend: str = "auto") -> Ten
 @not_to_static  # pure checks: nothing to trace
 def _check(op: str, **tensors: Tensor) -> None:
     for name, tensor in tensors.items():
-        if not (hasattr(tensor, "stop_gradient") and paddle.is_floating_point(tensor)):
+        if not is_float(tensor):
             got = getattr(tensor, "dtype", type(tensor).__name__)
             raise ValueError(f"{op}: {name} must be a tensor of a floating dtype, got {got}")
         if tensor.ndim != 4 or 0 in tensor.shape[1:]:

@@ -12,7 +12,13 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
+FLOATS = frozenset({paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64})
 _CROP_DTYPES = (paddle.float32, paddle.float64)  # the crop op has no half-precision kernels
+
+
+def is_float(value: object) -> bool:
+    """Whether it is a tensor of a floating type; `paddle.is_floating_point` takes as long as a small kernel."""
+    return hasattr(value, "stop_gradient") and value.dtype in FLOATS
 
 
 def crop2d(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:

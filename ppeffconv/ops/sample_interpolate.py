@@ -8,6 +8,7 @@ from paddle.jit import not_to_static
 
 from . import loader, reference_sampling
 from .backend import choose_backend
+from .primitives import is_float
 
 MAX_CUDA_WINDOW = 63  # a wider one does not fit the shared memory of every GPU
 
@@ -91,7 +92,7 @@ def _check(features: Tensor, mask: Tensor, window: int) -> None:
 
 @not_to_static
 def _check_sigma(sigma: Tensor) -> None:
-    if not (hasattr(sigma, "stop_gradient") and paddle.is_floating_point(sigma)):
+    if not is_float(sigma):
         got = getattr(sigma, "dtype", type(sigma).__name__)
         raise ValueError(f"sample_interpolate: sigma must be a tensor of a floating dtype, got {got}")
     if list(sigma.shape) not in ([1], []):
