@@ -90,3 +90,18 @@ def to_float64(layer):
 def tensor(array, grad=False):
     """A float64 (or as given) Paddle tensor."""
     return paddle.to_tensor(array, stop_gradient=not grad)
+
+
+def check_gradients(loss, inputs, relative=1e-6):
+    """The gradients of ``loss()`` along a random direction equal its central differences; float64 inputs."""
+    loss().backward()
+    for tensor in inputs:
+        step = paddle.to_tensor(random(*tensor.shape, seed=7).astype("float64"))
+        slope, values = float((tensor.grad * step).sum()), []
+        with paddle.no_grad():
+            kept = tensor.clone()
+            for sign in (1, -1):
+                tensor.set_value(kept + sign * 1e-6 * step)
+                values.append(float(loss()))
+            tensor.set_value(kept)
+        np.testing.assert_allclose((values[0] - values[1]) / 2e-6, slope, rtol=relative, atol=relative)

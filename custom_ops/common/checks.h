@@ -54,6 +54,13 @@ inline void check_float_tensor(const paddle::Tensor& tensor, size_t rank, const 
   PD_CHECK(tensor.dtype() == paddle::DataType::FLOAT32, name, " must be float32");
 }
 
+// Of the type of `x`, and of this shape.
+inline void check_like(const paddle::Tensor& tensor, const paddle::Tensor& x, const std::vector<int64_t>& shape,
+                       const char* name) {
+  check_plain(tensor, name);
+  PD_CHECK(tensor.dtype() == x.dtype() && tensor.shape() == shape, name, " does not fit x");
+}
+
 inline void check_positive(const std::vector<int>& values, size_t count, const char* name) {
   PD_CHECK(values.size() == count, name, " must hold ", count, " numbers, got ", values.size());
   for (int value : values) PD_CHECK(value > 0, name, " must be positive, got ", value);

@@ -12,13 +12,9 @@ using paddle::DataType;
 using paddle::Tensor;
 using paddle::experimental::empty;
 using paddle::experimental::empty_like;
+using ppeffconv::check_like;
 using ppeffconv::batch_norm::BatchNorm;
 using Shape = std::vector<int64_t>;
-
-void check_like(const Tensor& tensor, const Tensor& x, const Shape& shape, const char* name) {
-  ppeffconv::check_plain(tensor, name);
-  PD_CHECK(tensor.dtype() == x.dtype() && tensor.shape() == shape, "batch_norm: ", name, " does not fit x");
-}
 
 template <typename T>
 BatchNorm<T> bind(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor* residual, float epsilon,
@@ -35,17 +31,17 @@ void check(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tens
   PD_CHECK(x.dtype() == DataType::FLOAT32 || x.dtype() == DataType::FLOAT64,
            "batch_norm: x must be float32 or float64");
   const Shape channels = {x.shape()[1]};
-  check_like(weight, x, channels, "weight");
-  check_like(bias, x, channels, "bias");
-  if (residual) check_like(*residual, x, x.shape(), "residual");
+  check_like(weight, x, channels, "batch_norm: weight");
+  check_like(bias, x, channels, "batch_norm: bias");
+  if (residual) check_like(*residual, x, x.shape(), "batch_norm: residual");
 }
 
 std::vector<Tensor> run_forward(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                                 const Tensor& running_variance, const Tensor* residual, float momentum, float epsilon,
                                 bool training, bool relu) {
   check(x, weight, bias, residual);
-  check_like(running_mean, x, weight.shape(), "running_mean");
-  check_like(running_variance, x, weight.shape(), "running_variance");
+  check_like(running_mean, x, weight.shape(), "batch_norm: running_mean");
+  check_like(running_variance, x, weight.shape(), "batch_norm: running_variance");
   Tensor y = empty_like(x), mean = empty_like(weight), inverse = empty_like(weight);
   PD_DISPATCH_FLOATING_TYPES(x.dtype(), "ppeffconv_batch_norm", ([&] {
     // the running statistics are buffers of the layer, which move as a side effect like those of Paddle's own op
@@ -61,9 +57,9 @@ std::vector<Tensor> run_backward(const Tensor& x, const Tensor& weight, const Te
                                  const Tensor& mean, const Tensor& inverse, const Tensor& dy, float epsilon,
                                  bool training, bool relu) {
   check(x, weight, bias, residual);
-  check_like(mean, x, weight.shape(), "the saved mean");
-  check_like(inverse, x, weight.shape(), "the saved deviation");
-  check_like(dy, x, x.shape(), "the output's gradient");
+  check_like(mean, x, weight.shape(), "batch_norm: the saved mean");
+  check_like(inverse, x, weight.shape(), "batch_norm: the saved deviation");
+  check_like(dy, x, x.shape(), "batch_norm: the output's gradient");
   std::vector<Tensor> gradients = {empty_like(x), empty_like(weight), empty_like(bias)};
   if (residual) gradients.push_back(empty_like(x));
   PD_DISPATCH_FLOATING_TYPES(x.dtype(), "ppeffconv_batch_norm_grad", ([&] {

@@ -10,22 +10,18 @@ using paddle::DataType;
 using paddle::Tensor;
 using paddle::experimental::empty;
 using paddle::experimental::empty_like;
+using ppeffconv::check_like;
 using ppeffconv::blend::Blend;
 using ppeffconv::blend::Branch;
 using Shape = std::vector<int64_t>;
-
-void check_like(const Tensor& tensor, const Tensor& x, const Shape& shape, const char* name) {
-  ppeffconv::check_plain(tensor, name);
-  PD_CHECK(tensor.dtype() == x.dtype() && tensor.shape() == shape, "blend: ", name, " does not fit x");
-}
 
 void check(const Tensor& x, const Tensor& y, const std::vector<const Tensor*>& of_channels) {
   ppeffconv::check_plain(x, "blend: x");
   ppeffconv::check_rank(x, 4, "blend: x");
   PD_CHECK(x.numel() > 0, "blend: x is empty");
   PD_CHECK(x.dtype() == DataType::FLOAT32 || x.dtype() == DataType::FLOAT64, "blend: x must be float32 or float64");
-  check_like(y, x, x.shape(), "y");
-  for (const Tensor* tensor : of_channels) check_like(*tensor, x, {x.shape()[1]}, "a parameter or statistic");
+  check_like(y, x, x.shape(), "blend: y");
+  for (const Tensor* tensor : of_channels) check_like(*tensor, x, {x.shape()[1]}, "blend: a parameter or statistic");
 }
 
 // statistics: [4, C], mean and inverse deviation of x, then of y; gate: [N, C]
@@ -62,9 +58,9 @@ std::vector<Tensor> backward(const Tensor& x, const Tensor& weight_x, const Tens
                              const Tensor& weight_y, const Tensor& bias_y, const Tensor& statistics, const Tensor& gate,
                              const Tensor& dz, float, float, bool training) {
   check(x, y, {&weight_x, &bias_x, &weight_y, &bias_y});
-  check_like(statistics, x, {4, x.shape()[1]}, "the saved statistics");
-  check_like(gate, x, {x.shape()[0], x.shape()[1]}, "the saved gate");
-  check_like(dz, x, x.shape(), "the output's gradient");
+  check_like(statistics, x, {4, x.shape()[1]}, "blend: the saved statistics");
+  check_like(gate, x, {x.shape()[0], x.shape()[1]}, "blend: the saved gate");
+  check_like(dz, x, x.shape(), "blend: the output's gradient");
   std::vector<Tensor> d;
   for (const Tensor* of : {&x, &weight_x, &bias_x, &y, &weight_y, &bias_y}) d.push_back(empty_like(*of));
   PD_DISPATCH_FLOATING_TYPES(x.dtype(), "ppeffconv_blend_grad", ([&] {
