@@ -35,12 +35,10 @@ def norm_act(norm: nn.Layer, x: Tensor, residual: Tensor | None = None, relu: bo
 
 def norm_blend(norm_x: nn.Layer, x: Tensor, norm_y: nn.Layer, y: Tensor) -> Tensor:
     """``blend`` of two branches, each with its BatchNorm: [N, C, H, W] -> [N, C, H, W], see `ppeffconv.ops.blend`."""
-    settings = [(norm.training, norm._use_global_stats, norm._momentum, norm._epsilon) for norm in (norm_x, norm_y)]
-    if not (_bare(norm_x) and _bare(norm_y)) or settings[0] != settings[1]:
+    if not (_bare(norm_x) and _bare(norm_y)) or _settings(norm_x) != _settings(norm_y):
         return fuse(norm_x(x), norm_y(y))
-    training, use_global_stats, momentum, epsilon = settings[0]
     branches = [(norm._mean, norm._variance, norm.weight, norm.bias) for norm in (norm_x, norm_y)]
-    return blend(x, y, *branches, training and not use_global_stats, momentum, epsilon)
+    return blend(x, y, *branches, *_settings(norm_x))
 
 
 def _bare(norm: nn.Layer) -> bool:
@@ -50,14 +48,19 @@ def _bare(norm: nn.Layer) -> bool:
 
 def fits(norm: nn.BatchNorm2D) -> bool:
     """Whether the settings of a BatchNorm layer are those that the op takes."""
-    return norm._data_format == "NCHW" and norm._use_global_stats is not False and None not in (norm.weight, norm.bias)
+    # `is`, because `in` would compare the tensors
+    affine = norm.weight is not None and norm.bias is not None
+    return norm._data_format == "NCHW" and norm._use_global_stats is not False and affine
 
 
 def normalise(norm: nn.BatchNorm2D, x: Tensor, residual: Tensor | None = None, relu: bool = False) -> Tensor:
     """Run the op on a layer that `fits`."""
-    training = norm.training and not norm._use_global_stats
-    statistics = (norm._mean, norm._variance)
-    return batch_norm(x, *statistics, norm.weight, norm.bias, residual, relu, training, norm._momentum, norm._epsilon)
+    return batch_norm(x, norm._mean, norm._variance, norm.weight, norm.bias, residual, relu, *_settings(norm))
+
+
+def _settings(norm: nn.BatchNorm2D) -> tuple[bool, float, float]:
+    """Whether the batch's statistics are used, momentum, and epsilon."""
+    return norm.training and not norm._use_global_stats, norm._momentum, norm._epsilon
 
 
 def _finish(y: Tensor, residual: Tensor | None, relu: bool) -> Tensor:

@@ -104,6 +104,8 @@ def test_the_layer_uses_it_unless_somebody_watches_its_norms(monkeypatch):
     net.bn1.register_forward_post_hook(lambda layer, inputs, output: None)
     np.testing.assert_allclose(net(x).numpy(), fused, rtol=1e-4, atol=1e-5)
     assert "blend" not in calls
+    net.bn2 = nn.GroupNorm(2, 6)  # any other norm in its place is called
+    assert net(x).shape == [2, 6, 7, 5]
     nn.SyncBatchNorm.convert_sync_batchnorm(net)
 
 
