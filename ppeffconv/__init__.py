@@ -12,6 +12,7 @@ if importlib.util.find_spec("paddle") is None:
 
 from . import layers, ops
 from .accelerate import accelerate
+from .deployed import deploy
 from .engine import losses
 from .engine.exporter import export
 from .engine.predictor import Predictor
@@ -23,6 +24,7 @@ __all__ = [
     "Predictor",
     "accelerate",
     "create_model",
+    "deploy",
     "export",
     "layers",
     "list_models",

@@ -1,0 +1,107 @@
+"""Deployed: a program as a layer."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+from paddle.jit import not_to_static
+
+from ..ops.backend import BACKENDS, choose_backend
+from . import reference
+from .program import Program
+from .steps import ENGINE_ACTIVATIONS
+
+
+class Deployed(nn.Layer):
+    """A network in its deploy form: [N, channels, H, W] in float32 -> what the network returns.
+
+    The weights are buffers w0, w1, ...; nothing here trains, and `train` and `eval` change nothing.
+
+    Args:
+        program: see `lower`.
+        backend: "auto" takes the compiled engine where it is loaded and the input is float32 on CPU; "cpu" insists on
+            it; "reference" is the interpreter in plain Paddle.
+
+    Attributes:
+        program: the program, whose ``text`` is readable.
+        densities: share of positions that each sampling mask kept in the last forward outside of a traced graph, by
+            layer name; {} for a network that does not sample.
+        traced_backend: what a traced graph holds: "reference" (Paddle's own ops) or "cpu" (the engine's op).
+    """
+
+    def __init__(self, program: Program, backend: str = "auto") -> None:
+        super().__init__()
+        if backend not in BACKENDS:
+            raise ValueError(f"Deployed: backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+        self.program, self.backend = program, backend
+        self.traced_backend = "reference"
+        self.densities: dict[str, float] = {}
+        self._count = len(program.weights)
+        for i, values in enumerate(program.weights):
+            self.register_buffer(f"w{i}", paddle.to_tensor(values, stop_gradient=True))
+        self.uid = self._fingerprint()
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        _check(x, self.program.channels)
+        weights = [getattr(self, f"w{i}") for i in range(self._count)]
+        if self._choose(x) == "cpu":
+            outputs, densities = _run_engine(x, weights, self.program, self.uid)
+        else:
+            outputs, densities = reference.run(self.program, x, weights)
+        self._record(densities)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    @not_to_static
+    def _choose(self, x: Tensor) -> str:
+        if not paddle.in_dynamic_mode():
+            return self.traced_backend
+        known = all(step.keys.get("act", "none") in ENGINE_ACTIVATIONS for step in self.program.steps)
+        backend = "reference" if self.backend == "auto" and not known else self.backend
+        return choose_backend("deployed", backend, x)
+
+    @not_to_static
+    def _record(self, densities: list[Tensor]) -> None:
+        if paddle.in_dynamic_mode():
+            names = (step.label or step.out for step in self.program.masks)
+            self.densities = {name: float(value) for name, value in zip(names, densities)}
+
+    def _fingerprint(self) -> str:
+        """Of the text and the weights: what the engine keeps its prepared weights under."""
+        digest = hashlib.sha256(self.program.text.encode())
+        for i in range(self._count):
+            digest.update(np.ascontiguousarray(getattr(self, f"w{i}").numpy()).tobytes())
+        return digest.hexdigest()
+
+    def set_state_dict(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As of any layer; the engine prepares the new weights at the next forward."""
+        result = super().set_state_dict(state_dict, *args, **kwargs)
+        self.uid = self._fingerprint()
+        return result
+
+    set_dict = load_dict = set_state_dict
+
+    def extra_repr(self) -> str:
+        """For ``print(net)``."""
+        return f"{len(self.program.steps)} steps, {self.program.dtype}, backend={self.backend}"
+
+
+@not_to_static
+def _run_engine(x: Tensor, weights: list[Tensor], program: Program, uid: str) -> tuple[list[Tensor], Any]:
+    from ..ops.deployed import deployed  # here, because it needs the compiled library
+
+    outputs = deployed(x, weights, program.text, uid)
+    count = len(program.outputs)
+    return outputs[:count], outputs[count] if program.masks else []
+
+
+@not_to_static  # pure checks: nothing to trace
+def _check(x: Tensor, channels: int) -> None:
+    if getattr(x, "ndim", None) != 4 or x.shape[1] not in (channels, -1):
+        got = list(x.shape) if hasattr(x, "shape") else type(x).__name__
+        raise ValueError(f"a deployed network expects input [N, {channels}, H, W], got {got}")
+    if x.dtype != paddle.float32:
+        raise ValueError(f"a deployed network expects float32, got {x.dtype}; convert with x.astype('float32')")
