@@ -1,10 +1,11 @@
 """The deploy form: a network as one small program that a compiled engine or plain Paddle runs."""
 
-from . import basic, ddf, networks, octave, sampling, small_methods, spconv, versatile
+# these are imported for the lowering functions that they register
+from . import basic, ddf, networks, octave, sampling, small_methods, spconv, versatile, vision  # noqa: F401
 from .fold import NotLowerable
-from .islands import deploy
+from .islands import deploy, report
 from .layer import Deployed
 from .lower import lower
 from .program import Program
 
-__all__ = ["Deployed", "NotLowerable", "Program", "deploy", "lower"]
+__all__ = ["Deployed", "NotLowerable", "Program", "deploy", "lower", "report"]

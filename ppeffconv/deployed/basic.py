@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from paddle import nn
@@ -27,14 +28,23 @@ def need_map(x: object) -> Map:
 @lowers(nn.Conv2D, Conv2D)
 def conv(builder: Builder, layer: nn.Conv2D, x: Map, tail: Tail) -> Map:
     """A plain convolution; zero padding, the same on both sides, in NCHW."""
+    return builder.conv(need_map(x), array(layer.weight), bias_of(layer), **geometry_of(layer), tail=tail)
+
+
+def geometry_of(layer: nn.Conv2D) -> dict[str, Any]:
+    """Stride, padding, dilation and groups; NotLowerable for what a program cannot say."""
     if layer._data_format != "NCHW" or layer._padding_mode != "zeros" or layer._padding_algorithm != "EXPLICIT":
-        raise NotLowerable(f"data_format {layer._data_format} with padding_mode '{layer._padding_mode}'")
+        given = f"data_format {layer._data_format} with {layer._padding_mode} padding {layer._padding!r}"
+        raise NotLowerable(f"{given}; only NCHW and zeros in numbers are lowered")
     padding = symmetric_padding(layer)
     if padding is None:
         raise NotLowerable(f"padding {layer._padding} differs from side to side")
-    bias = None if layer.bias is None else array(layer.bias)
-    geometry = (layer._stride, padding, layer._dilation)
-    return builder.conv(need_map(x), array(layer.weight), bias, *geometry, layer._groups, tail)
+    return {"stride": layer._stride, "padding": padding, "dilation": layer._dilation, "groups": layer._groups}
+
+
+def bias_of(layer: nn.Layer) -> np.ndarray | None:
+    """The bias of a convolution, None without one."""
+    return None if layer.bias is None else array(layer.bias)
 
 
 @lowers(nn.Linear)
@@ -47,8 +57,7 @@ def linear(builder: Builder, layer: nn.Linear, x: Map, tail: Tail) -> Map:
     if inner != x.channels * height * width:
         raise NotLowerable(f"it takes {inner} numbers, but gets {x.channels}x{height}x{width}")
     weight = array(layer.weight).T.reshape(outer, x.channels, height, width)
-    bias = None if layer.bias is None else array(layer.bias)
-    return replace(builder.conv(replace(x, flat=False), weight, bias, tail=tail), flat=True)
+    return replace(builder.conv(replace(x, flat=False), weight, bias_of(layer), tail=tail), flat=True)
 
 
 @lowers(nn.Flatten)

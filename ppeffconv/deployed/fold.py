@@ -17,7 +17,15 @@ _BATCH_NORMS = (nn.BatchNorm2D, nn.BatchNorm1D, nn.SyncBatchNorm)
 
 
 class NotLowerable(ValueError):  # noqa: N818
-    """A layer that has no deploy form; the message is the reason."""
+    """A layer that has no deploy form; the message is the reason.
+
+    Attributes:
+        layer: the one at fault, once the message names it.
+    """
+
+    def __init__(self, reason: str, layer: nn.Layer | None = None, where: str = "") -> None:
+        super().__init__(f"{where}: {reason}" if where else reason)
+        self.reason, self.layer = reason, layer
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,19 @@ class Tail:
     def linear(self) -> Tail:
         """Its scale and shift alone."""
         return replace(self, add=None, act="none")
+
+    def split(self, widths: tuple[int, int]) -> tuple[Tail, Tail]:
+        """The tails of the first and the other channels; there must be nothing to add."""
+        first = widths[0]
+        parts = (slice(0, first), slice(first, None))
+        return tuple(
+            replace(
+                self,
+                scale=None if self.scale is None else self.scale[part],
+                shift=None if self.shift is None else self.shift[part],
+            )
+            for part in parts
+        )
 
     def affine(self, channels: int) -> tuple[np.ndarray, np.ndarray]:
         """Scale and shift as arrays."""

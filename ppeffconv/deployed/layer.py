@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,16 @@ from paddle.jit import not_to_static
 from ..ops.backend import BACKENDS, choose_backend
 from . import reference
 from .program import Program
+from .report import Part, cost
 from .steps import ENGINE_ACTIVATIONS
+
+_RETURNS: dict[str, Callable[[list[Tensor]], Any]] = {
+    "tensor": lambda outputs: outputs[0],
+    "list": lambda outputs: outputs,
+    "pair": tuple,
+    "high": lambda outputs: (outputs[0], None),
+    "low": lambda outputs: (None, outputs[0]),
+}
 
 
 class Deployed(nn.Layer):
@@ -25,6 +35,9 @@ class Deployed(nn.Layer):
         program: see `lower`.
         backend: "auto" takes the compiled engine where it is loaded and the input is float32 on CPU; "cpu" insists on
             it; "reference" is the interpreter in plain Paddle.
+        name, kind: of the layer that it stands for, and its class.
+        returns: "tensor", "list", or of an octave pair (high, low) "pair", "high" (the low one is None) or "low".
+        notes: where it differs from that layer.
 
     Attributes:
         program: the program, whose ``text`` is readable.
@@ -33,19 +46,29 @@ class Deployed(nn.Layer):
         traced_backend: what a traced graph holds: "reference" (Paddle's own ops) or "cpu" (the engine's op).
     """
 
-    def __init__(self, program: Program, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        program: Program,
+        backend: str = "auto",
+        name: str = "",
+        kind: str = "Program",
+        returns: str = "tensor",
+        notes: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         if backend not in BACKENDS:
             raise ValueError(f"Deployed: backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.program, self.backend = program, backend
+        self.part = Part(name, kind, program, tuple(notes))
+        self.returns = returns
         self.traced_backend = "reference"
         self.densities: dict[str, float] = {}
         self._count = len(program.weights)
         for i, values in enumerate(program.weights):
             self.register_buffer(f"w{i}", paddle.to_tensor(values, stop_gradient=True))
-        self.uid = self._fingerprint()
+        self._uid: str | None = None
 
-    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+    def forward(self, x: Tensor) -> Tensor | list[Tensor] | tuple[Tensor | None, Tensor | None]:
         _check(x, self.program.channels)
         weights = [getattr(self, f"w{i}") for i in range(self._count)]
         if self._choose(x) == "cpu":
@@ -53,7 +76,7 @@ class Deployed(nn.Layer):
         else:
             outputs, densities = reference.run(self.program, x, weights)
         self._record(densities)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return _RETURNS[self.returns](outputs)
 
     @not_to_static
     def _choose(self, x: Tensor) -> str:
@@ -69,20 +92,27 @@ class Deployed(nn.Layer):
             names = (step.label or step.out for step in self.program.masks)
             self.densities = {name: float(value) for name, value in zip(names, densities)}
 
-    def _fingerprint(self) -> str:
-        """Of the text and the weights: what the engine keeps its prepared weights under."""
-        digest = hashlib.sha256(self.program.text.encode())
-        for i in range(self._count):
-            digest.update(np.ascontiguousarray(getattr(self, f"w{i}").numpy()).tobytes())
-        return digest.hexdigest()
+    @property
+    def uid(self) -> str:
+        """Fingerprint of the text and the weights, under which the engine keeps its prepared weights."""
+        if self._uid is None:
+            digest = hashlib.sha256(self.program.text.encode())
+            for i in range(self._count):
+                digest.update(np.ascontiguousarray(getattr(self, f"w{i}").numpy()).tobytes())
+            self._uid = digest.hexdigest()
+        return self._uid
 
-    def set_state_dict(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """As of any layer; the engine prepares the new weights at the next forward."""
-        result = super().set_state_dict(state_dict, *args, **kwargs)
-        self.uid = self._fingerprint()
-        return result
+    def _state_dict_impl(self, *args: Any, **kwargs: Any) -> Any:
+        """Whoever has the state dict, this layer's or that of a network around it, may change the weights."""
+        self._uid = None
+        return super()._state_dict_impl(*args, **kwargs)
 
-    set_dict = load_dict = set_state_dict
+    def report(self, input_shape: Sequence[int] | None = None) -> str:
+        """What was fused and what was not; with an input shape (C, H, W) also the multiply-adds."""
+        lines = [str(self.part)]
+        if input_shape is not None:
+            lines.append(cost(self.program, input_shape, self.densities))
+        return "\n".join(lines)
 
     def extra_repr(self) -> str:
         """For ``print(net)``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from paddle import nn
 
@@ -63,10 +63,10 @@ def lower_layer(builder: Builder, layer: nn.Layer, x: Any, tail: Tail = NOTHING)
     try:
         return find(layer)(builder, layer, x, tail)
     except NotLowerable as error:
-        if error.args[1:]:
+        if error.layer is not None:
             raise
         where = f"{builder.name(layer) or 'the network'} ({type(layer).__name__})"
-        raise NotLowerable(f"{where}: {error}", layer) from error
+        raise NotLowerable(str(error), layer, where) from error
     finally:
         builder.label = outer
 
@@ -78,13 +78,15 @@ def lower_sequence(builder: Builder, layers: Sequence[nn.Layer], x: Any, tail: T
         rest = NOTHING
         if i == len(groups) - 1:
             own, rest = (own.before(tail), NOTHING) if own.is_linear else (own, tail)
-        x = own_finish(builder, x, own) if layer is None else lower_layer(builder, layer, x, own)
-        x = x if rest.is_empty else builder.finish(x, rest)
-    return x if groups else builder.finish(x, tail)
+        x = _finish(builder, x, own) if layer is None else lower_layer(builder, layer, x, own)
+        x = _finish(builder, x, rest)
+    return x if groups else _finish(builder, x, tail)
 
 
-def own_finish(builder: Builder, x: Any, tail: Tail) -> Any:
-    """A tail without a layer before it, which needs one map."""
+def _finish(builder: Builder, x: Any, tail: Tail) -> Any:
+    """A tail that no layer takes, which needs one map."""
+    if tail.is_empty:
+        return x
     if not isinstance(x, Map):
         raise NotLowerable("a norm or an activation follows a pair of octave groups")
     return builder.finish(x, tail)
@@ -122,6 +124,13 @@ def _group(layers: list[nn.Layer]) -> list[tuple[nn.Layer | None, Tail]]:
     return groups
 
 
+def activation_of(layer: nn.Layer) -> str:
+    """Name of an activation layer in a program."""
+    if type(layer) not in _ACTIVATIONS or layer._forward_pre_hooks or layer._forward_post_hooks:
+        raise NotLowerable(f"its activation {type(layer).__name__} is none of {', '.join(_ACTIVATIONS.values())}")
+    return _ACTIVATIONS[type(layer)]
+
+
 def _tail_of(layer: nn.Layer) -> Tail | None:
     if layer._forward_pre_hooks or layer._forward_post_hooks:
         return None
@@ -157,16 +166,34 @@ def input_channels(net: nn.Layer) -> int:
     raise NotLowerable("no layer of it tells how many channels the input has")
 
 
-def lower(net: nn.Layer, dtype: str = "float32", seed: int = 0) -> tuple[Program, Builder]:
-    """The program of a network in eval mode, and the builder with its notes.
+class Lowered(NamedTuple):
+    """A program, and what it leaves out.
+
+    Attributes:
+        returns: how the network returns its outputs, see `Deployed`.
+        notes: where the deploy form differs from the network.
+    """
+
+    program: Program
+    returns: str
+    notes: tuple[str, ...]
+
+
+def lower(net: nn.Layer, dtype: str = "float32", seed: int = 0, path: str = "") -> Lowered:
+    """The program of a network in eval mode.
+
+    Args:
+        path: of ``net`` in a larger network, for labels.
 
     Raises:
         NotLowerable: the network or a layer of it has no deploy form; the message names the layer.
     """
-    names = {id(layer): name for name, layer in net.named_sublayers()}
+    names = {id(layer): f"{path}.{name}" if path else name for name, layer in net.named_sublayers()}
     builder = Builder(input_channels(net), names)
     y = lower_layer(builder, net, builder.input)
-    outputs = y if isinstance(y, list) else [y]
-    if not all(isinstance(out, Map) for out in outputs):
-        raise NotLowerable("its output is a pair of octave groups; a network returns a tensor or a list")
-    return builder.program(outputs, dtype, seed), builder
+    if isinstance(y, tuple):
+        returns = "high" if y[1] is None else "low" if y[0] is None else "pair"
+    else:
+        returns = "list" if isinstance(y, list) else "tensor"
+    outputs = [y] if isinstance(y, Map) else [out for out in y if out is not None]
+    return Lowered(builder.program(outputs, dtype, seed), returns, tuple(builder.notes))

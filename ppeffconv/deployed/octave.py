@@ -7,8 +7,9 @@ from typing import Any
 
 from paddle import nn
 
+from ..conversion.octave_layers import OctaveMerge, TensorOctConv2D
 from ..layers import OctConv2D, OctConvBNAct
-from .basic import stacked
+from .basic import bias_of, geometry_of, need_map, stacked
 from .builder import Builder, Map
 from .fold import NOTHING, NotLowerable, Tail, array, norm_tail
 from .lower import lowers
@@ -23,6 +24,29 @@ def octave_conv(builder: Builder, layer: OctConv2D, x: Any, tail: Tail) -> Pair:
     if not tail.is_empty:
         raise NotLowerable("a norm or an activation follows a pair of octave groups")
     return _convolve(builder, layer, x, (NOTHING, NOTHING))
+
+
+@lowers(OctaveMerge)
+def octave_merge(builder: Builder, layer: OctaveMerge, x: Any, tail: Tail) -> Map:
+    """One map out of a pair."""
+    return builder.finish(merge(builder, x), tail)
+
+
+@lowers(TensorOctConv2D)
+def tensor_octave_conv(builder: Builder, layer: TensorOctConv2D, x: Any, tail: Tail) -> Map:
+    """The groups are cut out of one map and become one again; a norm and an activation go into each of them."""
+    high, low = layer.conv.in_split
+    x = need_map(x)
+    if low:
+        x = (
+            builder.step("slice", in_=x, first=0, count=high),
+            halve(builder, builder.step("slice", in_=x, first=high, count=low)),
+        )
+    if tail.add is not None:
+        tails, rest = tail.linear().split(layer.conv.out_split), replace(tail, scale=None, shift=None)
+    else:
+        tails, rest = tail.split(layer.conv.out_split), NOTHING
+    return builder.finish(merge(builder, _convolve(builder, layer.conv, x, tails)), rest)
 
 
 @lowers(OctConvBNAct)
@@ -105,7 +129,7 @@ def _join(builder: Builder, layer: OctConv2D, names: tuple[str, str], x: Pair, t
     if len(paths) == 2 and layer.groups == 1:
         convs, groups = zip(*paths)
         weight = stacked([array(conv.weight) for conv in convs], axis=1)
-        return builder.conv(groups, weight, _bias(convs[0]), **_geometry(convs[0]), tail=tail)
+        return builder.conv(groups, weight, bias_of(convs[0]), **geometry_of(convs[0]), tail=tail)
     for conv, group in paths[1:]:
         first = _run(builder, conv, group, replace(tail.linear(), shift=None, add=tail.add))
         tail = replace(tail, add=first)
@@ -117,12 +141,4 @@ def _path(layer: OctConv2D, name: str, group: Map | None) -> nn.Layer | None:
 
 
 def _run(builder: Builder, conv: nn.Layer, x: Map, tail: Tail, up: Map | None = None) -> Map:
-    return builder.conv(x, array(conv.weight), _bias(conv), **_geometry(conv), groups=conv._groups, tail=tail, up=up)
-
-
-def _bias(conv: nn.Layer) -> Any:
-    return None if conv.bias is None else array(conv.bias)
-
-
-def _geometry(conv: nn.Layer) -> dict[str, Any]:
-    return {"padding": conv._padding, "dilation": conv._dilation}
+    return builder.conv(x, array(conv.weight), bias_of(conv), **geometry_of(conv), tail=tail, up=up)

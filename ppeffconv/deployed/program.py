@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..registry import did_you_mean
+from .shapes import Shape, infer, macs
 from .steps import Step, parse_step
 
 VERSION = 1
 DTYPES = ("float32", "bfloat16")
 INPUT = "x"
+
+
+class Traced(NamedTuple):
+    """A step at one input size.
+
+    Attributes:
+        output_shape: (N, C, H, W).
+        macs: multiply-adds for one image.
+    """
+
+    step: Step
+    output_shape: tuple[int, int, int, int]
+    macs: int
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,33 @@ class Program:
             seen.update(step.inputs)
         return tuple(free[::-1])
 
+    def trace(self, input_shape: Sequence[int], densities: Sequence[float] = ()) -> list[Traced]:
+        """Output shape and multiply-adds of every step.
+
+        Args:
+            input_shape: (C, H, W) or (N, C, H, W).
+            densities: of the masks, in the order of ``masks``; without them masked convolutions count as dense.
+
+        Raises:
+            ValueError: an input of another width, or too small for the network, or another number of densities.
+        """
+        batch, channels, height, width = _batched(input_shape)
+        if channels != self.channels:
+            raise ValueError(f"trace: the program takes {self.channels} channels, got {tuple(input_shape)}")
+        if len(densities) not in (0, len(self.masks)):
+            raise ValueError(f"trace: expected {len(self.masks)} densities, one a mask, got {len(densities)}")
+        share = {step.out: float(density) for step, density in zip(self.masks, densities)}
+        maps, rows = {INPUT: Shape(channels, (height, width))}, []
+        for step in self.steps:
+            maps[step.out] = infer(step, maps, self.weights)
+            shape = (batch, maps[step.out].channels, *maps[step.out].size)
+            rows.append(Traced(step, shape, macs(step, maps, self.weights, share)))
+        return rows
+
+    def macs(self, input_shape: Sequence[int], densities: Sequence[float] = ()) -> int:
+        """Multiply-adds of one image; arguments as of `trace`."""
+        return sum(row.macs for row in self.trace(input_shape, densities))
+
     @classmethod
     def parse(cls, text: str, weights: Sequence[np.ndarray]) -> Program:
         """The program that ``text`` describes.
@@ -80,13 +121,20 @@ class Program:
         if len(lines) < 3:
             raise ValueError(f"a program needs a head, an input and an output line, got {len(lines)} lines")
         dtype, seed = _parse_head(lines[0])
-        word, name, channels = (lines[1].split(" ") + ["", ""])[:3]
-        if word != "input" or name != INPUT or not channels.isdigit():
+        channels = lines[1].removeprefix(f"input {INPUT} ")
+        if not channels.isdigit():
             raise ValueError(f"line 2 of a program must be 'input {INPUT} <channels>', got '{lines[1]}'")
         steps = tuple(_at_line(i, parse_step, line) for i, line in enumerate(lines[2:-1], start=3))
         outputs, flat = _at_line(len(lines), _parse_output, lines[-1])
         _check_names(steps, outputs, len(weights))
         return cls(int(channels), steps, outputs, tuple(weights), flat, dtype, seed)
+
+
+def _batched(input_shape: Sequence[int]) -> tuple[int, int, int, int]:
+    shape = tuple(int(size) for size in input_shape)
+    if len(shape) not in (3, 4) or min(shape) < 1:
+        raise ValueError(f"an input shape is (C, H, W) or (N, C, H, W) of positive integers, got {tuple(input_shape)}")
+    return (1, *shape) if len(shape) == 3 else shape
 
 
 def _parse_head(line: str) -> tuple[str, int]:

@@ -8,9 +8,9 @@ import numpy as np
 from paddle import nn
 
 from ..layers import SampledBasicBlock, SampledBottleneck
-from .basic import need_map
+from .basic import geometry_of, need_map
 from .builder import Builder, Map
-from .fold import Tail, array, norm_tail
+from .fold import NotLowerable, Tail, array, norm_tail
 from .lower import lower_layer, lowers
 
 
@@ -60,9 +60,7 @@ def _masks(builder: Builder, block: nn.Layer, x: Map) -> list[Map]:
             in_=x,
             weight=array(branch.weight),
             bias=array(branch.bias),
-            stride=tuple(branch._stride),
-            padding=tuple(branch._padding),
-            dilation=tuple(branch._dilation),
+            **_geometry(branch),
             grid=sampler.grid_stride,
             noise=0 if quiet else 1,
             stream=builder.next_stream(),
@@ -72,8 +70,14 @@ def _masks(builder: Builder, block: nn.Layer, x: Map) -> list[Map]:
 
 
 def _masked(builder: Builder, conv: nn.Layer, x: Map, mask: Map, tail: Tail) -> Map:
-    geometry = (conv._stride, conv._padding, conv._dilation)
-    return builder.conv(x, array(conv.weight), None, *geometry, tail=tail, mask=mask)
+    if conv.bias is not None or conv._groups != 1:
+        raise NotLowerable("a masked convolution has neither bias nor groups")
+    return builder.conv(x, array(conv.weight), **_geometry(conv), tail=tail, mask=mask)
+
+
+def _geometry(conv: nn.Conv2D) -> dict[str, tuple[int, int]]:
+    geometry = geometry_of(conv)
+    return {key: tuple(geometry[key]) for key in ("stride", "padding", "dilation")}
 
 
 def _table(block: nn.Layer, name: str) -> np.ndarray | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..layers import SPConv2D
-from .basic import need_map
+from .basic import bias_of, need_map
 from .builder import Builder, Map
 from .fold import Tail, array, fold, norm_tail
 from .lower import lowers
@@ -22,8 +22,7 @@ def split_conv(builder: Builder, layer: SPConv2D, x: Map, tail: Tail) -> Map:
     norm3, norm1 = (norm_tail(norm).before(outer) for norm in (layer.bn1, layer.bn2))
     grouped, shift3 = fold(array(layer.gwc.weight), None, norm3)
     pointwise, _ = fold(array(layer.pwc.weight), None, norm3)
-    bias = None if layer.conv1x1.bias is None else array(layer.conv1x1.bias)
-    redundant, shift1 = fold(array(layer.conv1x1.weight), bias, norm1)
+    redundant, shift1 = fold(array(layer.conv1x1.weight), bias_of(layer.conv1x1), norm1)
     scale, _ = outer.affine(len(grouped))
     gate = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
     zeros = np.zeros(len(grouped))

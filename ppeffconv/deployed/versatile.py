@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..layers import LearnedVersatileConv2D, VersatileConv2D
-from .basic import need_map
+from .basic import bias_of, need_map
 from .builder import Builder, Map
 from .fold import Tail, array
 from .lower import lowers
@@ -16,7 +16,7 @@ def versatile_conv(builder: Builder, layer: VersatileConv2D, x: Map, tail: Tail)
     """A ``nested`` step, or a plain convolution where each stored filter gives one."""
     x = need_map(x)
     geometry = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation, "groups": layer.groups}
-    bias = None if layer.bias is None else array(layer.bias)
+    bias = bias_of(layer)
     if layer.spatial_filters * layer.channel_filters == 1:
         return builder.conv(x, array(layer.weight), bias, **geometry, tail=tail)
     scale, shift = tail.affine(layer.out_channels)
@@ -34,6 +34,5 @@ def learned_versatile_conv(builder: Builder, layer: LearnedVersatileConv2D, x: M
     stored = array(layer.weight)
     masks = binary.reshape(layer.s, -1, *stored.shape[1:])
     weight = (stored[None] * masks).reshape(-1, *stored.shape[1:])[: layer.out_channels]
-    bias = None if layer.bias is None else array(layer.bias)
     geometry = (layer.stride, layer.padding, layer.dilation, layer.groups)
-    return builder.conv(need_map(x), weight, bias, *geometry, tail)
+    return builder.conv(need_map(x), weight, bias_of(layer), *geometry, tail)

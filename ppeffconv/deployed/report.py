@@ -1,0 +1,93 @@
+"""What `deploy` made of a network, for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .program import Program
+from .steps import Step
+
+OWN_PASS = ("act", "add", "affine")  # steps that only exist where nothing could take them in
+
+
+@dataclass(frozen=True)
+class Part:
+    """A layer that became a program.
+
+    Attributes:
+        name: in the network, "" for the network itself.
+        kind: its class.
+        program: what it became.
+        notes: where the deploy form differs from the layer.
+    """
+
+    name: str
+    kind: str
+    program: Program
+    notes: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """In short."""
+        return f"{self.name or 'the network'} ({self.kind}): one program of {len(self.program.steps)} steps"
+
+    def __str__(self) -> str:
+        steps = self.program.steps
+        ops = ", ".join(f"{count} {op}" for op, count in Counter(step.op for step in steps).most_common())
+        fused = [step for step in steps if step.op not in OWN_PASS]
+        acts = sum(step.keys.get("act", "none") != "none" for step in fused)
+        sums = sum(isinstance(step.keys.get(key), str) for step in fused for key in ("add", "up"))
+        alone = Counter(_describe(step) for step in steps if step.op in OWN_PASS)
+        left = ", ".join(f"{count} {what}" for what, count in alone.most_common()) or "nothing"
+        lines = [
+            f"{self.line}, {self.program.dtype}",
+            f"  steps: {ops}",
+            f"  fused into other steps: {acts} activations, {sums} sums, and batch norms; a pass of their own: {left}",
+        ]
+        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A layer that stayed as it was, and why."""
+
+    name: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DeployReport:
+    """What became a program, and what stayed; printing it gives a text.
+
+    Attributes:
+        parts: the programs, in the order of the network.
+        kept: layers that stayed, with the reason.
+    """
+
+    parts: Sequence[Part]
+    kept: Sequence[Kept] = field(default=())
+
+    def __str__(self) -> str:
+        lines = [str(part) if len(self.parts) == 1 else part.line for part in self.parts]
+        if self.kept:
+            lines.append("stayed as they were:")
+            lines += [f"  {row.name or 'the network'} ({row.kind}): {row.reason}" for row in self.kept]
+        return "\n".join(lines)
+
+
+def cost(program: Program, input_shape: Sequence[int], densities: Mapping[str, float]) -> str:
+    """A line about the multiply-adds of a program, with sampling masks at their measured densities as well."""
+    dense = program.macs(input_shape)
+    line = f"  multiply-adds per image of {tuple(input_shape)}: {dense / 1e9:.3f} G"
+    if densities:
+        measured = list(densities.values())
+        mean = sum(measured) / len(measured)
+        line += f" dense, {program.macs(input_shape, measured) / 1e9:.3f} G at the last densities (mean {mean:.2f})"
+    return line
+
+
+def _describe(step: Step) -> str:
+    return {"act": f"act {step['act']}", "add": "sum", "affine": "batch norm"}[step.op]
