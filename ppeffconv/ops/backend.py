@@ -15,6 +15,7 @@ KERNELS = {
     "blend": (paddle.float32, paddle.float64),
     "conv2d": (paddle.float32,),
     "ddf": (paddle.float32, paddle.float64),
+    "deployed": (paddle.float32,),
     "filter_norm": (paddle.float32, paddle.float64),
     "nested_conv2d": (paddle.float32,),
     "octave_pool": (paddle.float32, paddle.float64),

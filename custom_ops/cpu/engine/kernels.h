@@ -1,0 +1,165 @@
+// The engine's inner loops, compiled for each instruction set: what they are given, and how they are chosen.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "cpu/engine/types.h"
+
+namespace ppeffconv::engine {
+
+constexpr int kRows = 6;           // pixels of a block: with 4 vectors of columns they fill AVX-512's registers
+constexpr int64_t kPanel = 64;     // most columns of a panel
+
+// An output pixel.
+struct Pixel {
+  int64_t image, y, x;
+};
+
+// A map that is read, and how its windows follow from the output's pixels.
+template <typename T>
+struct Source {
+  Map<T> map;
+  int64_t stride_h = 1, stride_w = 1, padding_h = 0, padding_w = 0;
+};
+
+// `count` channels of a source from `channel` on, under the tap (dy, dx) of the window.
+struct Segment {
+  int64_t source, dy, dx, channel, count;
+};
+
+template <typename T>
+struct Segments {
+  const std::vector<Segment>* segments;
+  const Source<T>* sources;
+  const T* zeros;  // what lies outside
+
+  const T* find(const Segment& s, const Pixel& p) const {
+    const Source<T>& source = sources[s.source];
+    const Map<T>& map = source.map;
+    const int64_t y = p.y * source.stride_h - source.padding_h + s.dy, x = p.x * source.stride_w - source.padding_w + s.dx;
+    if (y < 0 || y >= map.height || x < 0 || x >= map.width) return zeros;
+    return map.pixel((p.image * map.height + y) * map.width + x) + s.channel;
+  }
+};
+
+// Of a block's rows: places in the output and in the map that is upsampled.
+struct Places {
+  int64_t out[kRows], up[kRows];
+};
+
+template <typename T>
+struct Finish {
+  const float *scale = nullptr, *shift = nullptr;  // padded with zeros to whole panels
+  Map<T> add, up, out;
+  Act act = Act::kNone;
+};
+
+// Pixels as a product reads them, in 4-byte units: the next pixel lies `row` further, the next sixteen units `chunk`.
+struct Factor {
+  const uint32_t* units;
+  int64_t row, chunk;
+};
+
+// Where the finished sums of a block go, for the first of its columns.
+template <typename T>
+struct Delivery {
+  const float* shift;
+  const T *up[kRows], *add[kRows];  // null: none
+  T* out[kRows];
+  Act act;
+
+  void move(int64_t columns) {
+    if (columns == 0) return;
+    if (shift) shift += columns;
+    for (int r = 0; r < kRows; ++r) {
+      if (up[r]) up[r] += columns;
+      if (add[r]) add[r] += columns;
+      out[r] += columns;
+    }
+  }
+};
+
+// Sums go into a tile, or on top of what it holds; or from there to their delivery.
+template <typename T>
+struct Result {
+  float* tile;
+  bool add;
+  const Delivery<T>* delivery;
+};
+
+// SPConv: two tiles, V3 and V1, and their gates [image][channel], padded to panels. With `logits` the tiles are the
+// branches' means, and the gates follow from them; else the gates blend the tiles.
+struct Blend {
+  float* gates = nullptr;
+  const float *shift3 = nullptr, *shift1 = nullptr, *logits = nullptr;
+  int64_t pitch = 0;
+};
+
+template <typename T>
+struct RowFunctions {
+  void (*multiply)(int rows, const Factor& a, int64_t units, const void* b, int64_t columns, const Result<T>&);
+  void (*pack_aligned)(const Segments<T>&, const Pixel*, int rows, T* to);
+  void (*pack_ragged)(const Segments<T>&, const Pixel*, int rows, T* row, T* to);
+  void (*finish)(const Finish<T>&, const float* tile, int64_t pitch, int rows, const Places&, int64_t channel,
+                 int64_t count);
+  void (*blend)(float* heavy, const float* light, int64_t columns, int rows, float* const* gates, const Blend&,
+                int64_t column);
+};
+
+template <typename T>
+struct MapFunctions {
+  void (*affine)(const T* x, const float* scale, const float* shift, const T* add, Act, int64_t padded, T* y);
+  void (*multiply)(const T* a, const T* b, bool one, Act, int64_t padded, T* y);
+  void (*pool)(const T* const* from, int64_t count, bool largest, float factor, int64_t padded, T* y);
+  void (*sum)(const T* x, int64_t pitch, int64_t count, int64_t first, int64_t last, float* sums);
+  void (*weigh)(const T* const* from, const float* const* weights, int64_t count, int64_t each, const float* shift,
+                const T* add, Act, int64_t padded, T* y);
+  void (*widen)(const T* from, int64_t padded, float* to);
+  void (*narrow)(const float* from, float factor, int64_t padded, T* to);
+};
+
+// What the filters of one image and branch have in common.
+struct Filtering {
+  const float *channel, *scale, *shift;  // [tap][padded]; per channel
+  int64_t channels, padded, taps, heads, head_width;
+  bool add;
+  Act act;
+};
+template <typename T>
+using FilterFunction = void (*)(const Filtering&, const T* const* x, const int64_t* taps, int64_t count,
+                                const float* spatial, const T* add, T* y);
+
+inline int64_t smaller_of(int64_t a, int64_t b) { return a < b ? a : b; }
+
+#define KERNELS "cpu/engine/rows.h"
+#include "cpu/for_each_target.h"
+#undef KERNELS
+
+template <typename T>
+RowFunctions<T> row_functions(bool native) {
+  if (sizeof(T) == 2 && native) return PICK(native_row_functions<T>());
+  return PICK(row_functions<T>());
+}
+
+template <typename T>
+MapFunctions<T> pick_map_functions() {
+  return PICK(map_functions<T>());
+}
+
+template <typename T>
+FilterFunction<T> pick_filter() {
+  return PICK(filter_function<T>());
+}
+
+// Whether this CPU multiplies pairs of bfloat16, and its vectors are in use.
+inline bool native_bfloat16() {
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+  return ppeffconv_instructions() == 2 && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+}  // namespace ppeffconv::engine

@@ -1,0 +1,154 @@
+// nested: versatile filters. The multiply-adds of one convolution give all secondary filters: a crop's sums are the next
+// larger one's first part (rings), and windows over the channels differ at their edges alone.
+#pragma once
+
+#include "cpu/engine/conv.h"
+
+namespace ppeffconv::engine {
+
+template <typename T>
+class Nested : public Operation<T> {
+ public:
+  Nested(const Definition& d, int64_t in_channels)
+      : Operation<T>(d.step), weight_(d.weight("weight", 4)), windows_(d.step, weight_.shape[2], weight_.shape[3]),
+        act_(d.step.act()), in_channels_(in_channels) {
+    groups_ = d.step.number("groups", 1), delta_ = d.step.number("delta", 0), step_ = d.step.number("g", 1);
+    const bool paper = d.step.word("mode", "paper") == "paper";
+    primaries_ = weight_.shape[0], channels_ = d.weight("shift", 1).size();
+    this->check(groups_ > 0 && primaries_ % groups_ == 0 && weight_.shape[1] * groups_ == in_channels_ &&
+                    delta_ >= 0 && delta_ < in_channels_ && step_ > 0 && delta_ % step_ == 0,
+                "the weight does not fit the channels");
+    crops_ = (std::min(weight_.shape[2], weight_.shape[3]) + 1) / 2, shifts_ = delta_ / step_ + 1;
+    this->check(channels_ > (crops_ * shifts_ - 1) * primaries_ && channels_ <= crops_ * shifts_ * primaries_,
+                "the channels do not fit the filters");
+    scale_ = d.vector("scale", channels_), shift_ = d.vector("shift", channels_);
+    expanded_ = crops_ * shifts_ + 1 > kTiles || (delta_ > 0 && !paper);
+    if (!weight_.data) return;
+    product_ = expanded_ ? pack<T>(expand(paper), 1) : pack<T>(share(), int(crops_ * shifts_ + (shifts_ > 1)));
+    weight_.data = nullptr;
+  }
+
+  bool add = false;
+
+  Dims infer(const std::vector<Dims>& in) const override {
+    const Dims out = windows_.output(in[0], channels_);
+    this->check(!add || (same_size(in[1], out) && in[1].channels == channels_), "'add' does not fit the output");
+    return out;
+  }
+
+  void bind(Binder<T>& b) const override {
+    Call<T> call(b.out);
+    call.sources = {windows_.over(b.in[0])};
+    const int64_t targets = expanded_ ? 1 : crops_ * shifts_;
+    for (int64_t t = 0; t < targets; ++t) {
+      Target<T> target;
+      target.channel = t * primaries_;
+      target.count = expanded_ ? channels_ : std::min(primaries_, channels_ - target.channel);
+      target.finish.scale = scale_.data(), target.finish.shift = shift_.data();
+      if (add) target.finish.add = b.in[1];
+      target.finish.out = b.out, target.finish.act = act_;
+      call.targets.push_back(target);
+    }
+    b.product(&product_, std::move(call));
+  }
+
+ private:
+  // Whether crop `i` has the tap.
+  bool within(int64_t crop, int64_t y, int64_t x) const {
+    return y >= crop && x >= crop && y < windows_.kernel_h - crop && x < windows_.kernel_w - crop;
+  }
+  float tap(int64_t o, int64_t c, int64_t y, int64_t x) const {
+    return weight_.data[((o * weight_.shape[1] + c) * windows_.kernel_h + y) * windows_.kernel_w + x];
+  }
+
+  // Calls what(y, x) for the taps of a crop that the next smaller one (`ring`) lacks, or for all of them.
+  template <typename What>
+  void for_taps(int64_t crop, bool ring, const What& what) const {
+    for (int64_t y = 0; y < windows_.kernel_h; ++y) {
+      for (int64_t x = 0; x < windows_.kernel_w; ++x) {
+        if (within(crop, y, x) && !(ring && within(crop + 1, y, x))) what(y, x);
+      }
+    }
+  }
+
+  std::vector<Group> share() const {
+    const int64_t merged = merged_groups<T>(groups_, weight_.shape[1]), columns = primaries_ / merged;
+    std::vector<Group> all;
+    for (int64_t g = 0; g < merged; ++g) {
+      Group group{g * columns, columns, {}, {}};
+      for (int64_t crop = crops_ - 1; crop >= 0; --crop) {
+        const bool ring = crop + 1 < crops_;
+        // with windows over the channels, what they share is summed in a tile of its own, the last
+        const int tile = shifts_ > 1 ? int(crops_ * shifts_) : int(crop);
+        group.phases.push_back(common(g, merged, crop, ring, tile, ring ? (shifts_ > 1 ? tile : tile + 1) : kNothing));
+        for (int64_t shift = 0; shifts_ > 1 && shift < shifts_; ++shift) {
+          group.phases.push_back(edges(crop, shift, int(crop * shifts_ + shift), tile));
+        }
+      }
+      all.push_back(std::move(group));
+    }
+    return all;
+  }
+
+  // Channels that every window has: from delta on, up to the last delta.
+  Phase common(int64_t g, int64_t merged, int64_t crop, bool ring, int tile, int from) const {
+    const int64_t columns = primaries_ / merged, together = groups_ / merged, own = weight_.shape[1];
+    const int64_t per_group = primaries_ / groups_;
+    PhaseBuilder<T> phase(columns, tile, from);
+    for_taps(crop, ring, [&](int64_t y, int64_t x) {
+      const auto value = [&](int64_t c, int64_t o) {
+        const int64_t channel = c - o / per_group * own;
+        const bool inside = channel >= 0 && channel < own && channel >= delta_ && channel < own - delta_;
+        return inside ? tap(g * columns + o, channel, y, x) : 0.0f;
+      };
+      phase.add(0, y * windows_.dilation_h, x * windows_.dilation_w, g * own * together, own * together, value);
+    });
+    return phase.take();
+  }
+
+  // The other channels of one window, [shift * g, shift * g + C - delta).
+  Phase edges(int64_t crop, int64_t shift, int tile, int from) const {
+    const int64_t begin = shift * step_, end = begin + in_channels_ - delta_;
+    const int64_t first = std::max(begin, std::max(delta_, in_channels_ - delta_));
+    PhaseBuilder<T> phase(primaries_, tile, from);
+    for_taps(crop, false, [&](int64_t y, int64_t x) {
+      const auto run = [&](int64_t from_channel, int64_t to_channel) {
+        if (from_channel >= to_channel) return;
+        phase.add(0, y * windows_.dilation_h, x * windows_.dilation_w, from_channel, to_channel - from_channel,
+                  [&](int64_t c, int64_t o) { return tap(o, from_channel + c, y, x); }, to_channel - from_channel);
+      };
+      run(begin, std::min(end, delta_));
+      run(first, end);
+    });
+    return phase.take();
+  }
+
+  // One ordinary convolution with every filter written out.
+  std::vector<Group> expand(bool paper) const {
+    PhaseBuilder<T> phase(channels_);
+    const int64_t own = weight_.shape[1], per_group = primaries_ / groups_, kept = in_channels_ - delta_;
+    for_taps(0, false, [&](int64_t y, int64_t x) {
+      const auto value = [&](int64_t c, int64_t o) {
+        const int64_t filter = o % primaries_, window = o / primaries_, start = window % shifts_ * step_;
+        int64_t channel = c - filter / per_group * own;
+        if (channel < 0 || channel >= own || !within(window / shifts_, y, x)) return 0.0f;
+        if (delta_ > 0 && (channel < start || channel >= start + kept)) return 0.0f;
+        return tap(filter, paper ? channel : channel - start, y, x);
+      };
+      phase.add(0, y * windows_.dilation_h, x * windows_.dilation_w, 0, in_channels_, value);
+    });
+    std::vector<Group> one(1, {0, channels_, {}, {}});
+    one[0].phases.push_back(phase.take());
+    return one;
+  }
+
+  Weight weight_;
+  Windows windows_;
+  Act act_;
+  int64_t in_channels_, groups_, delta_, step_, primaries_, channels_, crops_, shifts_;
+  bool expanded_;
+  std::vector<float> scale_, shift_;
+  Product<T> product_;
+};
+
+}  // namespace ppeffconv::engine

@@ -1,0 +1,201 @@
+// A deployed network: its operations, with weights packed for T, and plans of how they run on images of a size.
+#pragma once
+
+#include <omp.h>
+
+#include <mutex>
+#include <set>
+
+#include "cpu/engine/ddf.h"
+#include "cpu/engine/nested.h"
+#include "cpu/engine/sampling.h"
+#include "cpu/engine/spconv.h"
+
+namespace ppeffconv::engine {
+
+// What an op of Paddle sees of a network, whatever the type of its maps.
+class AnyNetwork {
+ public:
+  virtual ~AnyNetwork() = default;
+
+  virtual std::vector<Dims> infer(const Dims& images) const = 0;
+  // Runs on images [N, C, H, W]; writes each output in that layout, and the densities of the masks.
+  virtual void run(const float* images, const Dims& dims, const std::vector<float*>& outputs, float* densities) = 0;
+
+  bool flat = false;
+  int64_t masks = 0, channels = 0;
+};
+
+// Milliseconds of each step of the last run on this thread, while somebody measures.
+struct Profile {
+  bool on = false;
+  std::vector<double> ms;
+
+  static Profile& of_thread() {
+    static thread_local Profile profile;
+    return profile;
+  }
+};
+
+template <typename T>
+class Network : public AnyNetwork {
+ public:
+  Network(const Program& program, const std::vector<Weight>& weights) {
+    flat = program.flat, channels = program.channels, seed_ = program.seed;
+    name(program.input, program.channels);
+    for (const Step& step : program.steps) {
+      operations_.push_back(make(step, weights, program));
+      step.check_known();
+      Operation<T>& made = *operations_.back();
+      made.out = name(step.out, made_channels_);
+      if (step.op == "mask") mask_of_[made.out] = masks++;
+    }
+    for (const std::string& output : program.outputs) outputs_.push_back(find(output, "output"));
+    settle_masked();
+  }
+
+  std::vector<Dims> infer(const Dims& images) const override {
+    const std::vector<Dims> dims = sizes(images);
+    std::vector<Dims> result;
+    for (int output : outputs_) result.push_back(dims[output]);
+    return result;
+  }
+
+  void run(const float* images, const Dims& dims, const std::vector<float*>& outputs, float* densities) override {
+    std::unique_ptr<Plan> plan = take_plan(dims);
+    plan->images = images;
+    Profile& profile = Profile::of_thread();
+    if (profile.on) profile.ms.assign(operations_.size() + 2, 0);
+#pragma omp parallel num_threads(int(plan->threads))
+    {
+      const Team team{omp_get_thread_num(), omp_get_num_threads()};
+      double last = omp_get_wtime();
+      for (const auto& [operation, task] : plan->tasks) {
+        task(team);
+#pragma omp barrier
+        if (profile.on && team.rank == 0) {
+          const double now = omp_get_wtime();
+          profile.ms[operation] += 1e3 * (now - last);
+          last = now;
+        }
+      }
+      for (size_t i = 0; i < outputs.size(); ++i) separate(plan->maps[outputs_[i]], outputs[i], team);
+    }
+    for (const auto& [value, index] : mask_of_) densities[index] = float(plan->active[value]->density());
+    give_plan(std::move(plan));
+  }
+
+ private:
+  struct Plan {
+    Dims dims;
+    int64_t threads;
+    const float* images = nullptr;
+    std::vector<std::pair<size_t, Task>> tasks;  // with the operation that each belongs to
+    std::vector<Map<T>> maps;
+    std::vector<std::shared_ptr<Active>> active;
+    Aligned<char> arena;
+    Aligned<T> zeros;
+    Context context;
+    RowFunctions<T> rows;
+  };
+
+  int name(const std::string& value, int64_t width) {
+    PD_CHECK(values_.emplace(value, int(widths_.size())).second, "deployed: the value ", value, " is made twice");
+    widths_.push_back(width);
+    return int(widths_.size()) - 1;
+  }
+  int find(const std::string& value, const std::string& where) const {
+    const auto found = values_.find(value);
+    PD_CHECK(found != values_.end(), "deployed: there is no value '", value, "' yet: ", where);
+    return found->second;
+  }
+
+  std::unique_ptr<Operation<T>> make(const Step& step, const std::vector<Weight>& weights, const Program& program);
+
+  // Adds an optional input; its position.
+  int also(std::vector<int>* inputs, const Step& step, const char* key) const {
+    if (!step.has(key)) return -1;
+    inputs->push_back(find(step.word(key), step.text));
+    return int(inputs->size()) - 1;
+  }
+
+  // A convolution under a mask leaves out pixels that nobody reads: those who read it are under the same mask, and
+  // look at single pixels. Others find zeros there.
+  void settle_masked() {
+    for (auto& operation : operations_) {
+      auto* conv = dynamic_cast<Convolution<T>*>(operation.get());
+      if (conv == nullptr || !conv->masked()) continue;
+      const int mask = conv->inputs.back();
+      bool hidden = std::find(outputs_.begin(), outputs_.end(), conv->out) == outputs_.end();
+      for (auto& reader : operations_) {
+        const auto& in = reader->inputs;
+        if (std::find(in.begin(), in.end(), conv->out) == in.end()) continue;
+        const auto* next = dynamic_cast<const Convolution<T>*>(reader.get());
+        const bool fill = dynamic_cast<const Fill<T>*>(reader.get()) && in[0] == conv->out && in[1] == mask;
+        hidden = hidden && (fill || (next && next->masked() && next->pointwise() && in.back() == mask));
+      }
+      conv->zeros_left_out = !hidden;
+    }
+  }
+
+  std::vector<Dims> sizes(const Dims& images) const {
+    PD_CHECK(images.channels == channels, "deployed: expected ", channels, " channels, got ", images.channels);
+    std::vector<Dims> dims(widths_.size());
+    dims[0] = images;
+    for (const auto& operation : operations_) {
+      std::vector<Dims> in;
+      for (int value : operation->inputs) in.push_back(dims[value]);
+      const Dims out = operation->infer(in);
+      PD_CHECK(out.height > 0 && out.width > 0, "deployed: the images are too small, nothing is left for: ",
+               operation->text);
+      check_size({out.batch, out.height, out.width, round_up(out.channels, 32)}, "a feature map");
+      dims[operation->out] = out;
+    }
+    return dims;
+  }
+
+  // Operations that want the images as a map; the others read them in Paddle's layout.
+  bool reads_map(const Operation<T>& operation) const {
+    const auto* conv = dynamic_cast<const Convolution<T>*>(&operation);
+    return !(conv && conv->reads_images());
+  }
+
+  std::unique_ptr<Plan> take_plan(const Dims& dims) {
+    const int64_t threads = omp_get_max_threads();
+    {
+      const std::lock_guard<std::mutex> guard(mutex_);
+      for (auto plan = plans_.begin(); plan != plans_.end(); ++plan) {
+        const Dims& have = (*plan)->dims;
+        if (!same_size(have, dims) || (*plan)->threads != threads) continue;
+        std::unique_ptr<Plan> taken = std::move(*plan);
+        plans_.erase(plan);
+        return taken;
+      }
+    }
+    return make_plan(dims, threads);
+  }
+  void give_plan(std::unique_ptr<Plan> plan) {
+    constexpr size_t kPlans = 8;  // idle ones that are kept
+    const std::lock_guard<std::mutex> guard(mutex_);
+    plans_.push_back(std::move(plan));
+    if (plans_.size() > kPlans) plans_.erase(plans_.begin());
+  }
+
+  std::unique_ptr<Plan> make_plan(const Dims& images, int64_t threads);
+  Binder<T> binder(const Operation<T>& operation, Plan* plan, char* arena, std::vector<Task>* tasks) const;
+  std::vector<int64_t> place(const std::vector<Dims>& dims, int64_t* bytes) const;
+
+  std::vector<std::unique_ptr<Operation<T>>> operations_;
+  std::map<std::string, int> values_;
+  std::map<int, int64_t> mask_of_;
+  std::vector<int64_t> widths_;
+  std::vector<int> outputs_;
+  int64_t seed_ = 0, made_channels_ = 0;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace ppeffconv::engine
+
+#include "cpu/engine/make.h"
+#include "cpu/engine/plan.h"

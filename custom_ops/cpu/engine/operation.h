@@ -1,0 +1,181 @@
+// What a step becomes: an operation with its weights packed, which for given sizes adds its tasks to a plan.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/checks.h"
+#include "cpu/engine/product.h"
+#include "cpu/engine/program.h"
+
+namespace ppeffconv::engine {
+
+struct Dims {
+  int64_t batch, height, width, channels;
+};
+inline bool same_size(const Dims& a, const Dims& b) {
+  return a.batch == b.batch && a.height == b.height && a.width == b.width;
+}
+
+// A frozen weight as the program's caller gives it: float32, in Paddle's layout. Without data only sizes are inferred.
+struct Weight {
+  const float* data = nullptr;
+  std::vector<int64_t> shape;
+
+  int64_t size() const {
+    int64_t total = 1;
+    for (int64_t side : shape) total *= side;
+    return total;
+  }
+};
+
+// The active pixels of a mask, found anew in every run.
+struct Active {
+  std::vector<int32_t> list;
+  std::vector<uint8_t> kept;  // of every pixel: 0 or 1
+  int64_t count = 0, pixels = 0;
+
+  double density() const { return pixels ? double(count) / pixels : 0; }
+  // What is computed: beyond the density where the list no longer pays everything, if it may.
+  Rows rows(bool all) const { return all && density() > kBreakEven ? Rows{pixels} : Rows{count, list.data()}; }
+
+  static constexpr double kBreakEven = 0.9;
+};
+
+// Scratch of a thread, and what else a task needs of the run.
+struct Context {
+  std::vector<Aligned<char>> scratch;  // of each thread
+};
+using Task = std::function<void(Team)>;
+
+// Collects the tasks of one operation on given maps. `scratch` lives as long as the operation runs.
+template <typename T>
+class Binder {
+ public:
+  std::vector<Map<T>> in;
+  Map<T> out;
+  std::vector<std::shared_ptr<Active>> masks;  // of the inputs; null where one is no mask
+  std::shared_ptr<Active> mask_out;
+  const float* const* images = nullptr;  // the program's input, NCHW, of the present run
+  const RowFunctions<T>* rows = nullptr;
+  const T* zeros = nullptr;
+  Context* context = nullptr;
+  int64_t threads = 1, seed = 0;
+
+  Binder(char* arena, std::vector<Task>* tasks) : arena_(arena), tasks_(tasks) {}
+
+  void task(Task what) { tasks_->push_back(std::move(what)); }
+
+  // Memory for `count` elements, not initialised.
+  template <typename E>
+  E* scratch(int64_t count) {
+    char* at = arena_ + used_;
+    used_ += round_up(count * sizeof(E) + 4 * kAlign, kAlign);
+    return reinterpret_cast<E*>(at);
+  }
+  Map<T> scratch_map(const Dims& d) {
+    const int64_t pitch = round_up(d.channels, unit<T>());
+    return {scratch<T>(d.batch * d.height * d.width * pitch), d.batch, d.height, d.width, d.channels, pitch};
+  }
+  int64_t used() const { return used_; }
+
+  // A product over all of the output's pixels.
+  void product(const Product<T>* product, Call<T> call) {
+    const int64_t count = call.pixels();
+    this->product(product, std::move(call), [count] { return Rows{count}; });
+  }
+  // Over those that `which` names when the task runs.
+  void product(const Product<T>* product, Call<T> call, std::function<Rows()> which) {
+    task([=, run = *rows, zeros = zeros, context = context](Team team) {
+      Run<T>(*product, call, which(), run, zeros, team, context->scratch[team.rank].data())();
+    });
+  }
+
+ private:
+  char* arena_;
+  std::vector<Task>* tasks_;
+  int64_t used_ = 0;
+};
+
+template <typename T>
+class Operation {
+ public:
+  explicit Operation(const Step& step) : text(step.text) {}
+  virtual ~Operation() = default;
+
+  std::string text;
+  std::vector<int> inputs;  // values, in the order of Binder::in
+  int out = -1;
+  int in_place = -1;  // position of the input that the output may overwrite where nobody else needs it
+
+  virtual Dims infer(const std::vector<Dims>& in) const = 0;
+  virtual void bind(Binder<T>& binder) const = 0;
+
+ protected:
+  void check(bool condition, const char* what) const { PD_CHECK(condition, "deployed: ", what, ": ", text); }
+};
+
+// What an operation's constructor reads: its step, and the weights of the network.
+struct Definition {
+  const Step& step;
+  const std::vector<Weight>& weights;
+
+  // Weight `key`, which must have `rank` dimensions.
+  const Weight& weight(const char* key, size_t rank) const {
+    const int64_t index = step.number(key, -1);
+    PD_CHECK(index >= 0 && index < int64_t(weights.size()), "deployed: there is no weight for '", key, "': ", step.text);
+    PD_CHECK(weights[index].shape.size() == rank, "deployed: weight '", key, "' must have ", rank, " dimensions: ",
+             step.text);
+    return weights[index];
+  }
+  // A number for each channel, behind them zeros to spare for whole panels.
+  std::vector<float> vector(const char* key, int64_t channels) const {
+    const Weight& from = weight(key, 1);
+    PD_CHECK(from.size() == channels, "deployed: '", key, "' must hold ", channels, " numbers: ", step.text);
+    std::vector<float> padded(channels + 2 * kPanel);
+    if (from.data) std::copy(from.data, from.data + channels, padded.begin());
+    return padded;
+  }
+};
+
+// The windows of a convolution.
+struct Windows {
+  int64_t kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
+
+  Windows(const Step& step, int64_t kh, int64_t kw) : kernel_h(kh), kernel_w(kw) {
+    const auto stride = step.pair("stride", 1), padding = step.pair("padding", 0), dilation = step.pair("dilation", 1);
+    stride_h = stride[0], stride_w = stride[1], padding_h = padding[0], padding_w = padding[1];
+    dilation_h = dilation[0], dilation_w = dilation[1];
+    check(step);
+  }
+  // Square ones that keep the size at stride 1.
+  Windows(const Step& step, int64_t kernel, int64_t stride, int64_t dilation)
+      : kernel_h(kernel), kernel_w(kernel), stride_h(stride), stride_w(stride), dilation_h(dilation),
+        dilation_w(dilation) {
+    padding_h = padding_w = kernel / 2 * dilation;
+    check(step);
+  }
+  void check(const Step& step) const {
+    for (int64_t value : {kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, padding_h + 1, padding_w + 1})
+      PD_CHECK(value >= 1 && value < (1 << 20), "deployed: a window is out of range: ", step.text);
+  }
+  static int64_t size(int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+    const int64_t extent = input + 2 * padding - dilation * (kernel - 1) - 1;
+    return extent < 0 ? 0 : extent / stride + 1;
+  }
+  Dims output(const Dims& in, int64_t channels) const {
+    return {in.batch, size(in.height, kernel_h, stride_h, padding_h, dilation_h),
+            size(in.width, kernel_w, stride_w, padding_w, dilation_w), channels};
+  }
+  template <typename T>
+  Source<T> over(const Map<T>& map) const {
+    return {map, stride_h, stride_w, padding_h, padding_w};
+  }
+  // The 1x1 kernel at the centre of this one.
+  int64_t centre_h() const { return kernel_h / 2 * dilation_h; }
+  int64_t centre_w() const { return kernel_w / 2 * dilation_w; }
+};
+
+}  // namespace ppeffconv::engine

@@ -1,0 +1,7 @@
+// All inner loops of the engine. No include guard: see for_each_target.h.
+#include "cpu/engine/vectors16.h"
+
+#include "cpu/engine/product_rows.h"
+
+#include "cpu/engine/ddf_rows.h"
+#include "cpu/engine/maps_rows.h"

@@ -1,0 +1,52 @@
+// What the engine's kernels work on: feature maps in NHWC whose pixels are padded with zeros to whole vectors.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/layout.h"
+
+namespace ppeffconv::engine {
+
+struct bfloat16 {
+  uint16_t bits;
+};
+
+enum class Act { kNone, kRelu, kRelu6 };
+
+// Channels in 64 bytes: what is copied, padded and multiplied at once.
+template <typename T>
+constexpr int64_t unit() {
+  return kAlign / sizeof(T);
+}
+
+// Floats of the widest vector; results are computed by so many channels.
+constexpr int64_t kLanes = 16;
+
+// A feature map, or a vector per image if it has one pixel. Between two pixels lie `pitch` elements; those beyond the
+// channels are zero, so that whole vectors can be read.
+template <typename T>
+struct Map {
+  T* data = nullptr;
+  int64_t batch = 0, height = 0, width = 0, channels = 0, pitch = 0;
+
+  int64_t plane() const { return height * width; }
+  int64_t pixels() const { return batch * plane(); }
+  T* pixel(int64_t index) const { return data + index * pitch; }
+};
+
+// A number of `items` cut into about equal parts, one for each thread.
+struct Share {
+  int64_t begin, end;
+
+  static Share of(int64_t items, int64_t part, int64_t parts) { return {items * part / parts, items * (part + 1) / parts}; }
+  int64_t size() const { return end - begin; }
+};
+
+// A task of a plan runs on every thread of a team, between two barriers.
+struct Team {
+  int64_t rank, size;
+
+  Share share(int64_t items) const { return Share::of(items, rank, size); }
+};
+
+}  // namespace ppeffconv::engine

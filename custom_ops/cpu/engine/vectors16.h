@@ -1,0 +1,74 @@
+// Sixteen channels at a time, whichever vectors this CPU has: float32 in registers, T in memory. For the kernels that
+// for_each_target.h compiles: no include guard.
+#include "cpu/vectors.h"
+
+constexpr int kPartLanes = VECTOR_BYTES / 4, kParts = kLanes / kPartLanes;
+typedef Vector<float>::type Floats;
+typedef uint16_t HalfLanes __attribute__((vector_size(VECTOR_BYTES / 2)));
+typedef uint32_t WholeLanes __attribute__((vector_size(VECTOR_BYTES)));
+
+struct V16 {
+  Floats part[kParts];
+};
+
+inline Floats splat(float value) { return value - Floats{}; }
+inline WholeLanes splat_bits(uint32_t value) { return value - WholeLanes{}; }
+
+inline Floats load_part(const float* from) { return load(from); }
+inline Floats load_part(const bfloat16* from) {
+  HalfLanes half;
+  __builtin_memcpy(&half, from, sizeof half);
+  return (Floats)(__builtin_convertvector(half, WholeLanes) << 16);
+}
+
+inline void store_part(float* to, Floats value) { store(to, value); }
+// Rounds to the nearest, ties to even; a NaN stays one.
+inline void store_part(bfloat16* to, Floats value) {
+  const WholeLanes bits = (WholeLanes)value, quiet = (bits >> 16) | 0x40;
+  const WholeLanes rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  const HalfLanes half = __builtin_convertvector(value == value ? rounded : quiet, HalfLanes);
+  __builtin_memcpy(to, &half, sizeof half);
+}
+
+template <typename T>
+inline V16 load16(const T* from) {
+  V16 value;
+  for (int i = 0; i < kParts; ++i) value.part[i] = load_part(from + i * kPartLanes);
+  return value;
+}
+template <typename T>
+inline void store16(T* to, const V16& value) {
+  for (int i = 0; i < kParts; ++i) store_part(to + i * kPartLanes, value.part[i]);
+}
+
+inline V16 operator+(V16 a, const V16& b) {
+  for (int i = 0; i < kParts; ++i) a.part[i] += b.part[i];
+  return a;
+}
+inline V16 operator-(V16 a, const V16& b) {
+  for (int i = 0; i < kParts; ++i) a.part[i] -= b.part[i];
+  return a;
+}
+inline V16 operator*(V16 a, const V16& b) {
+  for (int i = 0; i < kParts; ++i) a.part[i] *= b.part[i];
+  return a;
+}
+inline V16 larger(V16 a, const V16& b) {  // a NaN in a passes
+  for (int i = 0; i < kParts; ++i) a.part[i] = a.part[i] < b.part[i] ? b.part[i] : a.part[i];
+  return a;
+}
+inline V16 smaller(V16 a, const V16& b) {
+  for (int i = 0; i < kParts; ++i) a.part[i] = a.part[i] > b.part[i] ? b.part[i] : a.part[i];
+  return a;
+}
+inline V16 splat16(float value) {
+  V16 result;
+  for (int i = 0; i < kParts; ++i) result.part[i] = splat(value);
+  return result;
+}
+
+inline V16 activate(const V16& x, Act act) {
+  if (act == Act::kNone) return x;
+  const V16 positive = larger(x, splat16(0));
+  return act == Act::kRelu ? positive : smaller(positive, splat16(6));
+}

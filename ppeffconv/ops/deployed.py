@@ -1,0 +1,74 @@
+"""`deployed`: a whole network in its deploy form as one op; see `ppeffconv.deploy`."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+from paddle import Tensor
+from paddle._C_ops import _run_custom_op
+
+from . import loader
+
+MOST_OUTPUTS = 4
+MOST_STEPS = 1 << 16
+
+
+def deployed(x: Tensor, weights: list[Tensor], program: str, uid: str) -> list[Tensor]:
+    """Run a program by the compiled engine, in eager mode and in traced programs alike.
+
+    Args:
+        x: [N, C, H, W], float32, on the CPU.
+        weights: the program's frozen weights, float32.
+        program: its text, see `ppeffconv.deployed.Program`.
+        uid: a hash of the text and the weights: what is packed once for it serves every later call.
+
+    Returns:
+        the program's outputs, and behind them, if it has masks, their densities [masks].
+
+    Raises:
+        RuntimeError: there is no compiled engine.
+        OSError: the program is one that the engine cannot run, with the step.
+    """
+    if "deployed" not in loader.library().ops:
+        raise RuntimeError(f"deployed: there is no compiled engine ({loader.library().reason}); use backend='reference'")
+    *maps, densities = _run_custom_op(loader.PREFIX + "deployed", x, weights, program, uid)
+    count = len(_words(program.splitlines()[-1]))
+    return [*maps[:count], densities] if _has_masks(program) else maps[:count]
+
+
+def _words(output: str) -> list[str]:
+    return output.split(" ")[1].split(",")
+
+
+def _has_masks(program: str) -> bool:
+    return "\nmask " in program
+
+
+def release(uid: str) -> None:
+    """Give back what is packed for ``uid``; a later call packs it again."""
+    if library := loader.library().path:
+        ctypes.CDLL(str(library)).ppeffconv_release(uid.encode())
+
+
+@contextmanager
+def _measuring(engine: ctypes.CDLL):
+    engine.ppeffconv_profile(1)
+    try:
+        yield
+    finally:
+        engine.ppeffconv_profile(0)
+
+
+def step_times(run: Callable[[], Any]) -> list[float]:
+    """Milliseconds of each step of the deployed network that ``run`` runs once on this thread.
+
+    Behind those of the program's steps come the conversion of its input and that of its outputs.
+    """
+    engine = ctypes.CDLL(str(loader.library().path))
+    with _measuring(engine):
+        run()
+        times = (ctypes.c_double * MOST_STEPS)()
+        return list(times[: engine.ppeffconv_profile_read(times, MOST_STEPS)])
