@@ -295,7 +295,7 @@ class Run {
     const int64_t width = call_.out_width, plane = call_.out_height * width;
     pixels_.resize(end - begin);
     places_.resize(blocks.size());
-    const Map<T>& up = call_.targets[0].finish.up;
+    const Map<T> up = call_.targets.empty() ? Map<T>{} : call_.targets[0].finish.up;
     int64_t image = 0, y = 0, x = 0;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t at = rows_.list ? rows_.list[i] : i;
@@ -374,13 +374,14 @@ class Run {
   // Whether the results can go from registers to the output: whole vectors that are the group's own, or whose rest is
   // the pixel's padding.
   bool deliverable(const Group& group, const Panel& panel) const {
+    if (product_.tiles != 1) return false;
     const Target<T>& to = call_.targets[0];
     const Map<T>& out = to.finish.out;
     const int64_t channel = to.channel + group.first + panel.first, end = channel + panel.columns;
     const int64_t own = std::min(panel.columns, group.columns - panel.first);
     const bool inside = own == panel.columns && end < out.channels;
     const bool closing = channel + own == out.channels && end == out.pitch;
-    return product_.tiles == 1 && to.finish.scale == nullptr && channel % kLanes == 0 && (inside || closing);
+    return to.finish.scale == nullptr && channel % kLanes == 0 && (inside || closing);
   }
 
   void deliver(const Group& group, const Panel& panel, int64_t block, int rows, Delivery<T>* to) const {

@@ -14,6 +14,9 @@ inline Floats multiply_add_pairs(Floats sum, WholeLanes a, WholeLanes b) {
   return sum + (Floats)(a & high) * (Floats)(b & high);
 }
 
+// Widely where it is worth the code: with the registers of AVX-512.
+constexpr int kUnrolled = VECTOR_BYTES == 64 ? 16 : 2;
+
 // Multiply-adds of a 4-byte unit: a float, or a pair of bfloat16.
 template <typename T, bool kNative>
 inline Floats multiply_add_unit(Floats sum, WholeLanes a, WholeLanes b) {
@@ -61,7 +64,7 @@ inline void multiply_block(const Factor& a, int64_t units, const uint32_t* b, in
   }
   const uint32_t* pixels = a.units;
   for (; units >= 16; units -= 16, pixels += a.chunk, b += 16 * pitch) {
-#pragma GCC unroll 16
+#pragma GCC unroll kUnrolled
     for (int k = 0; k < 16; ++k) multiply_unit<T, kNative, R, N>(sum, pixels + k, a.row, b + k * pitch);
   }
   for (int k = 0; k < units; ++k) multiply_unit<T, kNative, R, N>(sum, pixels + k, a.row, b + k * pitch);
