@@ -1,7 +1,7 @@
 """The deploy form: a network as one small program that a compiled engine or plain Paddle runs."""
 
 # these are imported for the lowering functions that they register
-from . import basic, ddf, networks, octave, sampling, small_methods, spconv, versatile, vision  # noqa: F401
+from . import basic, ddf, networks, octave, sampling, sequence, small_methods, spconv, versatile, vision  # noqa: F401
 from .fold import NotLowerable
 from .islands import deploy, report
 from .layer import Deployed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from paddle import nn
@@ -25,26 +25,36 @@ def need_map(x: object) -> Map:
     return x
 
 
-@lowers(nn.Conv2D, Conv2D)
-def conv(builder: Builder, layer: nn.Conv2D, x: Map, tail: Tail) -> Map:
-    """A plain convolution; zero padding, the same on both sides, in NCHW."""
-    return builder.conv(need_map(x), array(layer.weight), bias_of(layer), **geometry_of(layer), tail=tail)
+class Dense(NamedTuple):
+    """What a program needs of a plain convolution: the first and the other arguments of `Builder.conv`."""
+
+    weight: np.ndarray
+    bias: np.ndarray | None
+    geometry: dict[str, Any]
 
 
-def geometry_of(layer: nn.Conv2D) -> dict[str, Any]:
-    """Stride, padding, dilation and groups; NotLowerable for what a program cannot say."""
-    if layer._data_format != "NCHW" or layer._padding_mode != "zeros" or layer._padding_algorithm != "EXPLICIT":
+def read_conv(layer: nn.Layer) -> Dense:
+    """Read a plain convolution; NotLowerable if it is none, or is padded in a way that a program cannot say."""
+    if not isinstance(layer, nn.Conv2D) or type(layer).forward not in (nn.Conv2D.forward, Conv2D.forward):
+        raise NotLowerable(f"a plain convolution belongs where {type(layer).__name__} is")
+    padding = symmetric_padding(layer) if layer._padding_algorithm == "EXPLICIT" else None
+    if layer._data_format != "NCHW" or layer._padding_mode != "zeros" or padding is None:
         given = f"data_format {layer._data_format} with {layer._padding_mode} padding {layer._padding!r}"
-        raise NotLowerable(f"{given}; only NCHW and zeros in numbers are lowered")
-    padding = symmetric_padding(layer)
-    if padding is None:
-        raise NotLowerable(f"padding {layer._padding} differs from side to side")
-    return {"stride": layer._stride, "padding": padding, "dilation": layer._dilation, "groups": layer._groups}
+        raise NotLowerable(f"{given}; only NCHW and zeros in numbers, the same on opposite sides, are lowered")
+    geometry = {"stride": layer._stride, "padding": padding, "dilation": layer._dilation, "groups": layer._groups}
+    return Dense(array(layer.weight), bias_of(layer), geometry)
 
 
 def bias_of(layer: nn.Layer) -> np.ndarray | None:
-    """The bias of a convolution, None without one."""
+    """The bias of a layer, None without one."""
     return None if layer.bias is None else array(layer.bias)
+
+
+@lowers(nn.Conv2D, Conv2D)
+def conv(builder: Builder, layer: nn.Conv2D, x: Map, tail: Tail) -> Map:
+    """A plain convolution."""
+    weight, bias, geometry = read_conv(layer)
+    return builder.conv(need_map(x), weight, bias, **geometry, tail=tail)
 
 
 @lowers(nn.Linear)

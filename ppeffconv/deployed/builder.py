@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +72,15 @@ class Builder:
     def name(self, layer: nn.Layer) -> str:
         """Path of a layer in the network."""
         return self._names.get(id(layer), "")
+
+    @contextmanager
+    def at(self, layer: nn.Layer) -> Iterator[None]:
+        """Label the steps that are made meanwhile by a layer of the network."""
+        outer, self.label = self.label, self.name(layer) or self.label
+        try:
+            yield
+        finally:
+            self.label = outer
 
     def weight(self, values: np.ndarray) -> int:
         """Number of a weight; equal ones are kept once."""

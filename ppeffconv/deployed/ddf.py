@@ -8,7 +8,7 @@ import numpy as np
 from paddle import nn
 
 from ..layers import DDF2D, DDFUpsample2D
-from .basic import mean, need_map, stacked
+from .basic import mean, need_map, read_conv, stacked
 from .builder import Builder, Map
 from .fold import NotLowerable, Tail, array
 from .lower import lowers
@@ -18,7 +18,8 @@ from .lower import lowers
 def dynamic_filter(builder: Builder, layer: DDF2D, x: Map, tail: Tail) -> Map:
     """Logits of the spatial filters from a 1x1 convolution; `FilterNorm` runs inside of ``ddf``."""
     conv, norm = layer.spatial_branch
-    logits = builder.conv(need_map(x), array(conv.weight), array(conv.bias), conv._stride)
+    weight, bias, geometry = read_conv(conv)
+    logits = builder.conv(need_map(x), weight, bias, **geometry)
     return _filter(builder, layer, x, [layer.channel_branch], logits, norm.scale, 1, tail)
 
 
@@ -29,10 +30,7 @@ def dynamic_upsample(builder: Builder, layer: DDFUpsample2D, x: Map, tail: Tail)
         raise NotLowerable("it takes a guide beside its input, and a program has one input")
     x = need_map(x)
     depthwise, predict, norms = zip(*layer.spatial_branches)
-    maps = [
-        builder.conv(x, array(conv.weight), array(conv.bias), padding=conv._padding, groups=conv._groups)
-        for conv in depthwise
-    ]
+    maps = [builder.conv(x, dense.weight, dense.bias, **dense.geometry) for dense in map(read_conv, depthwise)]
     weight, bias = _stack(predict)
     logits = builder.conv(maps, weight, bias, groups=len(maps))
     return _filter(builder, layer, x, layer.channel_branches, logits, norms[0].scale, layer.scale, tail)
@@ -78,4 +76,5 @@ def _channel_filters(builder: Builder, x: Map, branches: Sequence[nn.Layer], tap
 
 def _stack(convs: Sequence[nn.Layer]) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of convolutions side by side."""
-    return stacked([array(conv.weight) for conv in convs]), stacked([array(conv.bias) for conv in convs])
+    weights, biases, _ = zip(*map(read_conv, convs))
+    return stacked(weights), stacked(biases)

@@ -108,8 +108,7 @@ def norm_tail(norm: nn.Layer, act: str = "none", add: Map | None = None) -> Tail
     """
     if type(norm) is nn.Identity:
         return Tail(act=act, add=add)
-    plain = isinstance(norm, _BATCH_NORMS) and not (norm._forward_pre_hooks or norm._forward_post_hooks)
-    if not plain or norm._data_format not in ("NCHW", "NC", "NCL"):
+    if not isinstance(norm, _BATCH_NORMS) or norm._data_format not in ("NCHW", "NC", "NCL"):
         raise NotLowerable(f"{type(norm).__name__} is no batch normalisation in NCHW that could be folded")
     if norm._use_global_stats is False:
         raise NotLowerable("a batch norm with use_global_stats=False depends on the batch, also in eval mode")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from paddle import nn
@@ -10,21 +10,11 @@ from paddle import nn
 from ..accelerate import is_accelerated
 from ..layers import OctConv2D
 from .builder import Builder, Map
-from .fold import NOTHING, NotLowerable, Tail, is_norm, norm_tail
+from .fold import NOTHING, NotLowerable, Tail
 from .program import Program
 
 Lowering = Callable[..., Any]
 _LOWERINGS: dict[type[nn.Layer], Lowering] = {}
-_ACTIVATIONS: dict[type[nn.Layer], str] = {
-    nn.ReLU: "relu",
-    nn.ReLU6: "relu6",
-    nn.Hardswish: "hardswish",
-    nn.Hardsigmoid: "hardsigmoid",
-    nn.Sigmoid: "sigmoid",
-    nn.Swish: "swish",
-    nn.Silu: "swish",
-}
-_SKIPPED = (nn.Identity, nn.Dropout, nn.Dropout2D)
 
 
 def lowers(*classes: type[nn.Layer]) -> Callable[[Lowering], Lowering]:
@@ -45,12 +35,8 @@ def find(layer: nn.Layer) -> Lowering:
     """The lowering function of a layer; a subclass that keeps the forward has that of its base.
 
     Raises:
-        NotLowerable: there is none, or somebody put a forward or a hook of his own into the layer.
+        NotLowerable: there is none.
     """
-    if layer._forward_pre_hooks or layer._forward_post_hooks:
-        raise NotLowerable("it has hooks, which a program would not call")
-    if "forward" in vars(layer) and not is_accelerated(layer):
-        raise NotLowerable("its forward was replaced")
     for base in type(layer).__mro__:
         if base in _LOWERINGS and type(layer).forward is base.forward:
             return _LOWERINGS[base]
@@ -59,96 +45,24 @@ def find(layer: nn.Layer) -> Lowering:
 
 def lower_layer(builder: Builder, layer: nn.Layer, x: Any, tail: Tail = NOTHING) -> Any:
     """Lower one layer; NotLowerable names the innermost layer at fault."""
-    outer, builder.label = builder.label, builder.name(layer) or builder.label
     try:
-        return find(layer)(builder, layer, x, tail)
+        with builder.at(layer):
+            return find(layer)(builder, layer, x, tail)
     except NotLowerable as error:
         if error.layer is not None:
             raise
         where = f"{builder.name(layer) or 'the network'} ({type(layer).__name__})"
         raise NotLowerable(str(error), layer, where) from error
-    finally:
-        builder.label = outer
 
 
-def lower_sequence(builder: Builder, layers: Sequence[nn.Layer], x: Any, tail: Tail = NOTHING) -> Any:
-    """Layers one after the other; a batch norm and an activation go into the layer before them."""
-    groups = _group(_flatten(layers))
-    for i, (layer, own) in enumerate(groups):
-        rest = NOTHING
-        if i == len(groups) - 1:
-            own, rest = (own.before(tail), NOTHING) if own.is_linear else (own, tail)
-        x = _finish(builder, x, own) if layer is None else lower_layer(builder, layer, x, own)
-        x = _finish(builder, x, rest)
-    return x if groups else _finish(builder, x, tail)
-
-
-def _finish(builder: Builder, x: Any, tail: Tail) -> Any:
-    """A tail that no layer takes, which needs one map."""
-    if tail.is_empty:
-        return x
-    if not isinstance(x, Map):
-        raise NotLowerable("a norm or an activation follows a pair of octave groups")
-    return builder.finish(x, tail)
-
-
-def _flatten(layers: Sequence[nn.Layer]) -> list[nn.Layer]:
-    """The layers, those of plain nn.Sequentials in their place, without those that do nothing."""
-    flat: list[nn.Layer] = []
-    for layer in layers:
-        plain = not (layer._forward_pre_hooks or layer._forward_post_hooks or "forward" in vars(layer))
-        if plain and isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward:
-            flat += _flatten(list(layer))
-        elif not (plain and _is_idle(layer)):
-            flat.append(layer)
-    return flat
-
-
-def _is_idle(layer: nn.Layer) -> bool:
-    """Whether the layer does nothing in eval mode."""
-    return type(layer) in _SKIPPED and getattr(layer, "mode", None) != "downscale_in_infer"
-
-
-def _group(layers: list[nn.Layer]) -> list[tuple[nn.Layer | None, Tail]]:
-    """Each layer with the norms and the activation that follow it; None where they follow nothing."""
-    groups: list[tuple[nn.Layer | None, Tail]] = []
-    for layer in layers:
-        own = _tail_of(layer)
-        if own is None:
-            groups.append((layer, NOTHING))
-        elif groups and groups[-1][1].is_linear:
-            before, tail = groups.pop()
-            groups.append((before, tail.before(own)))
-        else:
-            groups.append((None, own))
-    return groups
-
-
-def activation_of(layer: nn.Layer) -> str:
-    """Name of an activation layer in a program."""
-    if type(layer) not in _ACTIVATIONS or layer._forward_pre_hooks or layer._forward_post_hooks:
-        raise NotLowerable(f"its activation {type(layer).__name__} is none of {', '.join(_ACTIVATIONS.values())}")
-    return _ACTIVATIONS[type(layer)]
-
-
-def _tail_of(layer: nn.Layer) -> Tail | None:
-    if layer._forward_pre_hooks or layer._forward_post_hooks:
-        return None
-    if type(layer) in _ACTIVATIONS:
-        return Tail(act=_ACTIVATIONS[type(layer)])
-    return norm_tail(layer) if is_norm(layer) else None
-
-
-@lowers(nn.Sequential)
-def _sequential(builder: Builder, layer: nn.Sequential, x: Any, tail: Tail) -> Any:
-    return lower_sequence(builder, list(layer), x, tail)
-
-
-@lowers(*_ACTIVATIONS, *_SKIPPED, nn.BatchNorm2D, nn.SyncBatchNorm)
-def _alone(builder: Builder, layer: nn.Layer, x: Any, tail: Tail) -> Any:
-    if type(layer) in _SKIPPED and not _is_idle(layer):
-        raise NotLowerable("a dropout with mode='downscale_in_infer' scales in eval mode")
-    return lower_sequence(builder, [layer], x, tail)
+def _check_untouched(net: nn.Layer, names: dict[int, str]) -> None:
+    """NotLowerable if somebody put a hook or a forward of his own into a layer: a program would not call it."""
+    for layer in net.sublayers(include_self=True):
+        where = f"{names.get(id(layer), 'the network')} ({type(layer).__name__})"
+        if layer._forward_pre_hooks or layer._forward_post_hooks:
+            raise NotLowerable("it has hooks, which a program would not call", layer, where)
+        if "forward" in vars(layer) and not is_accelerated(layer):
+            raise NotLowerable("its forward was replaced", layer, where)
 
 
 def input_channels(net: nn.Layer) -> int:
@@ -189,6 +103,8 @@ def lower(net: nn.Layer, dtype: str = "float32", seed: int = 0, path: str = "") 
         NotLowerable: the network or a layer of it has no deploy form; the message names the layer.
     """
     names = {id(layer): f"{path}.{name}" if path else name for name, layer in net.named_sublayers()}
+    _check_untouched(net, names)
+    find(net)  # what is not known at all is the better reason
     builder = Builder(input_channels(net), names)
     y = lower_layer(builder, net, builder.input)
     if isinstance(y, tuple):

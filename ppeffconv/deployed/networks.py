@@ -13,8 +13,9 @@ from ..models.resnet import BasicBlock, Bottleneck
 from .basic import head
 from .builder import Builder, Map
 from .fold import Tail, norm_tail
-from .lower import lower_layer, lower_sequence, lowers
+from .lower import lower_layer, lowers
 from .octave import merge, pool_groups, residual_conv
+from .sequence import lower_sequence
 
 
 @lowers(BasicBlock, Bottleneck)

@@ -9,9 +9,9 @@ from paddle import nn
 
 from ..conversion.octave_layers import OctaveMerge, TensorOctConv2D
 from ..layers import OctConv2D, OctConvBNAct
-from .basic import bias_of, geometry_of, need_map, stacked
+from .basic import need_map, read_conv, stacked
 from .builder import Builder, Map
-from .fold import NOTHING, NotLowerable, Tail, array, norm_tail
+from .fold import NOTHING, NotLowerable, Tail, norm_tail
 from .lower import lowers
 
 Pair = tuple[Map | None, Map | None]
@@ -128,8 +128,9 @@ def _join(builder: Builder, layer: OctConv2D, names: tuple[str, str], x: Pair, t
         return None
     if len(paths) == 2 and layer.groups == 1:
         convs, groups = zip(*paths)
-        weight = stacked([array(conv.weight) for conv in convs], axis=1)
-        return builder.conv(groups, weight, bias_of(convs[0]), **geometry_of(convs[0]), tail=tail)
+        high, low = map(read_conv, convs)
+        weight = stacked([high.weight, low.weight], axis=1)
+        return builder.conv(groups, weight, high.bias, **high.geometry, tail=tail)
     for conv, group in paths[1:]:
         first = _run(builder, conv, group, replace(tail.linear(), shift=None, add=tail.add))
         tail = replace(tail, add=first)
@@ -141,4 +142,5 @@ def _path(layer: OctConv2D, name: str, group: Map | None) -> nn.Layer | None:
 
 
 def _run(builder: Builder, conv: nn.Layer, x: Map, tail: Tail, up: Map | None = None) -> Map:
-    return builder.conv(x, array(conv.weight), bias_of(conv), **geometry_of(conv), tail=tail, up=up)
+    weight, bias, geometry = read_conv(conv)
+    return builder.conv(x, weight, bias, **geometry, tail=tail, up=up)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from paddle import Tensor
+from paddle.jit import not_to_static
 
 from . import reference_basic as basic
 from . import reference_methods as methods
@@ -35,6 +36,7 @@ _OPS: dict[str, Callable[[Step, Frame], Tensor]] = {
 }
 
 
+@not_to_static  # nothing here branches on a tensor: the ops can be recorded as they come
 def run(program: Program, x: Tensor, weights: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """Outputs of a program, and the share of positions that each of its masks keeps.
 

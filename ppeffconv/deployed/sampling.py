@@ -7,11 +7,13 @@ import math
 import numpy as np
 from paddle import nn
 
-from ..layers import SampledBasicBlock, SampledBottleneck
-from .basic import geometry_of, need_map
+from ..layers import GumbelSampler, SampledBasicBlock, SampledBottleneck
+from .basic import need_map, read_conv
 from .builder import Builder, Map
 from .fold import NotLowerable, Tail, array, norm_tail
 from .lower import lower_layer, lowers
+
+CONVS = ("conv1", "conv2")
 
 
 @lowers(SampledBottleneck)
@@ -45,39 +47,34 @@ def _shortcut(builder: Builder, block: nn.Layer, x: Map) -> Map:
 
 
 def _masks(builder: Builder, block: nn.Layer, x: Map) -> list[Map]:
-    """Both masks, hard; a soft eval mode has no sparse form."""
-    masks = []
-    for name in ("conv1", "conv2"):
-        branch, sampler = getattr(block, f"{name}_mask"), getattr(block, f"{name}_gumbel")
-        builder.label = builder.name(branch) or builder.label
-        quiet = "deterministic" in (sampler.sampling, sampler.eval_mode)
-        if sampler.eval_mode == "reference":
-            builder.note(
-                "masks of eval_mode 'reference' are soft; the deploy form takes them hard, as eval_mode 'hard'"
-            )
-        mask = builder.step(
+    """The masks of conv1 and conv2."""
+    return [_mask(builder, getattr(block, f"{name}_mask"), getattr(block, f"{name}_gumbel"), x) for name in CONVS]
+
+
+def _mask(builder: Builder, branch: nn.Layer, sampler: GumbelSampler, x: Map) -> Map:
+    """A hard mask; a soft eval mode has no sparse form."""
+    if sampler.eval_mode == "reference":
+        builder.note("masks of eval_mode 'reference' are soft; the deploy form takes them hard, as eval_mode 'hard'")
+    weight, bias, geometry = read_conv(branch)
+    with builder.at(branch):
+        return builder.step(
             "mask",
             in_=x,
-            weight=array(branch.weight),
-            bias=array(branch.bias),
-            **_geometry(branch),
+            weight=weight,
+            bias=bias,
+            **{key: tuple(geometry[key]) for key in ("stride", "padding", "dilation")},
             grid=sampler.grid_stride,
-            noise=0 if quiet else 1,
+            noise=0 if "deterministic" in (sampler.sampling, sampler.eval_mode) else 1,
             stream=builder.next_stream(),
         )
-        masks.append(mask)
-    return masks
 
 
 def _masked(builder: Builder, conv: nn.Layer, x: Map, mask: Map, tail: Tail) -> Map:
-    if conv.bias is not None or conv._groups != 1:
-        raise NotLowerable("a masked convolution has neither bias nor groups")
-    return builder.conv(x, array(conv.weight), **_geometry(conv), tail=tail, mask=mask)
-
-
-def _geometry(conv: nn.Conv2D) -> dict[str, tuple[int, int]]:
-    geometry = geometry_of(conv)
-    return {key: tuple(geometry[key]) for key in ("stride", "padding", "dilation")}
+    weight, bias, geometry = read_conv(conv)
+    if bias is not None:
+        raise NotLowerable("a masked convolution has no bias")
+    with builder.at(conv):
+        return builder.conv(x, weight, **geometry, tail=tail, mask=mask)
 
 
 def _table(block: nn.Layer, name: str) -> np.ndarray | None:

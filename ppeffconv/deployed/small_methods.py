@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..layers import GhostConv2D, HetConv2D, ReLUGatedConv2D
-from .basic import need_map
+from .basic import need_map, read_conv
 from .builder import Builder, Map
 from .fold import Tail, array, norm_tail
 from .lower import lower_layer, lowers
@@ -37,7 +37,8 @@ def gated_conv(builder: Builder, layer: ReLUGatedConv2D, x: Map, tail: Tail) -> 
     """A convolution times its gate."""
     y = lower_layer(builder, layer.conv, x)
     conv, norm = layer.collaborative
-    gate = _centre_conv(builder, x, array(conv.weight), conv._stride, layer._margins, norm_tail(norm, "relu"))
+    weight, _, geometry = read_conv(conv)
+    gate = _centre_conv(builder, x, weight, geometry["stride"], layer._margins, norm_tail(norm, "relu"))
     return builder.finish(builder.step("mul", in_=(y, gate)), tail)
 
 

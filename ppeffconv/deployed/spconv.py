@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..layers import SPConv2D
-from .basic import bias_of, need_map
+from .basic import need_map, read_conv
 from .builder import Builder, Map
-from .fold import Tail, array, fold, norm_tail
+from .fold import Tail, fold, norm_tail
 from .lower import lowers
 
 
@@ -20,9 +20,10 @@ def split_conv(builder: Builder, layer: SPConv2D, x: Map, tail: Tail) -> Map:
     """
     outer = tail.linear()
     norm3, norm1 = (norm_tail(norm).before(outer) for norm in (layer.bn1, layer.bn2))
-    grouped, shift3 = fold(array(layer.gwc.weight), None, norm3)
-    pointwise, _ = fold(array(layer.pwc.weight), None, norm3)
-    redundant, shift1 = fold(array(layer.conv1x1.weight), bias_of(layer.conv1x1), norm1)
+    gwc, pwc, cheap = map(read_conv, (layer.gwc, layer.pwc, layer.conv1x1))
+    grouped, shift3 = fold(gwc.weight, gwc.bias, norm3)
+    pointwise, _ = fold(pwc.weight, None, norm3)
+    redundant, shift1 = fold(cheap.weight, cheap.bias, norm1)
     scale, _ = outer.affine(len(grouped))
     gate = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
     zeros = np.zeros(len(grouped))
@@ -36,7 +37,7 @@ def split_conv(builder: Builder, layer: SPConv2D, x: Map, tail: Tail) -> Map:
         shift1=zeros if shift1 is None else shift1,
         gate=gate,
         stride=(layer.stride, layer.stride),
-        dilation=tuple(layer.gwc._dilation),
+        dilation=tuple(gwc.geometry["dilation"]),
         groups=layer.groups,
         act=tail.act,
         add=tail.add,

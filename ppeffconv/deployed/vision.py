@@ -9,7 +9,8 @@ from paddle.vision.models import mobilenetv1, mobilenetv2, resnet
 from .basic import as_vector
 from .builder import Builder, Map
 from .fold import NotLowerable, Tail, norm_tail
-from .lower import activation_of, lower_layer, lower_sequence, lowers
+from .lower import lower_layer, lowers
+from .sequence import activation_of, lower_sequence
 
 
 @lowers(resnet.BasicBlock, resnet.BottleneckBlock)

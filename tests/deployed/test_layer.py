@@ -1,0 +1,132 @@
+"""Deployed as a layer: state dict, modes, traces, types, errors, report."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+
+import ppeffconv
+from ppeffconv.deployed import Deployed, Program
+
+from .networks import assert_same, create, images, need, run
+
+SPEC = [paddle.static.InputSpec([None, 3, None, None], "float32")]
+
+
+@pytest.fixture(scope="module")
+def octave():
+    return create("oct_resnet20")
+
+
+def test_it_is_frozen(octave):
+    deployed = ppeffconv.deploy(octave)
+    assert deployed.parameters() == []
+    assert all(tensor.stop_gradient for tensor in deployed.buffers())
+    assert list(deployed.state_dict()) == [f"w{i}" for i in range(len(deployed.program.weights))]
+    x = images((1, 3, 33, 31))
+    before = run(deployed, x)
+    deployed.train()
+    assert_same(run(deployed, x), before)
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize("around", [False, True])
+def test_a_new_state_dict_counts(octave, backend, around):
+    """Also when it is set through a network around it."""
+    need(backend)
+    deployed = ppeffconv.deploy(octave, backend=backend)
+    x = images((1, 3, 33, 31))
+    before, uid = run(deployed, x), deployed.uid
+    net = nn.Sequential(deployed) if around else deployed
+    net.set_state_dict({name: value * 1.1 for name, value in net.state_dict().items()})
+    assert deployed.uid != uid
+    assert float((run(deployed, x) - before).abs().max()) > 0.01 * float(before.std())
+
+
+def test_fingerprint(octave):
+    first, again, other = (ppeffconv.deploy(octave, seed=seed) for seed in (0, 0, 1))
+    assert first.uid == again.uid != other.uid
+    assert copy.deepcopy(first).uid == first.uid
+
+
+@pytest.mark.parametrize("name", ["oct_resnet20", "sp_resnet20", "ddf_resnet20", "sampled_resnet20", "vgg16"])
+def test_trace_of_any_size(name, tmp_path):
+    """The stock export: Paddle's own ops, any batch, height and width."""
+    net = create(name, **({"head": "cifar"} if name == "vgg16" else {}))
+    if name == "sampled_resnet20":
+        ppeffconv.layers.set_eval_mode(net, "hard")
+    deployed = ppeffconv.deploy(net, seed=3)
+    paddle.jit.save(deployed, str(tmp_path / "net"), input_spec=SPEC)
+    loaded = paddle.jit.load(str(tmp_path / "net"))
+    reference = ppeffconv.deploy(net, seed=3, backend="reference")
+    for shape in ((1, 3, 33, 47), (3, 3, 32, 40)):
+        assert_same(loaded(images(shape)), run(reference, images(shape)))
+
+
+def test_trace_leaves_the_densities_alone():
+    deployed = ppeffconv.deploy(create("sampled_resnet20"))
+    paddle.jit.to_static(deployed, input_spec=SPEC, full_graph=True).forward.concrete_program  # noqa: B018
+    assert deployed.densities == {}
+
+
+@pytest.mark.parametrize("name", ["oct_resnet20", "sp_resnet20", "sampled_resnet20"])
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+def test_bfloat16_is_close(name, backend):
+    need(backend)
+    net = create(name)
+    deployed = ppeffconv.deploy(net, dtype="bfloat16", backend=backend)
+    assert deployed.program.text.startswith("ppeffconv-program 1 bfloat16 seed=0")
+    x = images((2, 3, 33, 47))
+    got, expected = run(deployed, x), run(net, x)
+    assert got.dtype == paddle.float32
+    error = float((got - expected).abs().mean() / expected.std())
+    assert 1e-5 < error < (0.3 if name.startswith("sampled") else 0.05)  # a rounded logit flips a mask
+
+
+def test_the_engine_on_request(octave):
+    deployed = ppeffconv.deploy(octave, backend="cpu")
+    x = images((1, 3, 33, 31))
+    if "deployed" in ppeffconv.ops.loader.library().ops:
+        assert_same(run(deployed, x), run(octave, x))
+    else:
+        with pytest.raises(RuntimeError, match="deployed: backend 'cpu' was asked for"):
+            deployed(x)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (paddle.zeros([1, 4, 8, 8]), r"expects input \[N, 3, H, W\], got \[1, 4, 8, 8\]"),
+        (paddle.zeros([3, 8, 8]), r"expects input \[N, 3, H, W\], got \[3, 8, 8\]"),
+        (np.zeros([1, 3, 8]), r"got \[1, 3, 8\]"),
+        (paddle.zeros([1, 3, 8, 8], dtype="float64"), "expects float32, got paddle.float64"),
+    ],
+)
+def test_bad_input(octave, x, message):
+    with pytest.raises(ValueError, match=message):
+        ppeffconv.deploy(octave)(x)
+
+
+def test_report(octave):
+    deployed = ppeffconv.deploy(octave)
+    text = deployed.report((3, 32, 32))
+    assert text.startswith("the network (OctaveResNet): one program of ")
+    assert "a pass of their own: nothing" in text
+    assert f"{deployed.program.macs((3, 32, 32)) / 1e9:.3f} G" in text
+    assert "1 batch norm" in ppeffconv.deploy(nn.Sequential(nn.Conv2D(3, 4, 1), nn.ReLU(), nn.BatchNorm2D(4))).report()
+    assert "oct" not in repr(deployed)
+    assert "backend=auto" in repr(deployed)
+
+
+def test_from_text(octave):
+    """What an export stores is enough to build the layer again."""
+    deployed = ppeffconv.deploy(octave, backend="reference")
+    weights = [tensor.numpy() for tensor in deployed.buffers()]
+    again = Deployed(Program.parse(deployed.program.text, weights), "reference")
+    x = images((1, 3, 33, 31))
+    assert_same(run(again, x), run(deployed, x))
+    assert again.uid == deployed.uid
