@@ -6,7 +6,7 @@
 
 namespace ppeffconv::engine {
 
-// Weights of some taps, as [depth][columns], for segments of whole units of the maps' channels.
+// Weights of some taps, as [depth][columns].
 template <typename T>
 class PhaseBuilder {
  public:
@@ -16,9 +16,8 @@ class PhaseBuilder {
 
   // `value(c, o)` is the weight of channel first + c for column o.
   template <typename Value>
-  void add(int64_t source, int64_t dy, int64_t dx, int64_t first, int64_t channels, const Value& value,
-           int64_t padded = 0) {
-    const int64_t count = padded ? padded : round_up(channels, unit<T>());
+  void add(int64_t source, int64_t dy, int64_t dx, int64_t first, int64_t channels, const Value& value) {
+    const int64_t count = round_up(channels, 4 / sizeof(T));  // half a unit more is read, and multiplied by zero
     phase_.segments.push_back({source, dy, dx, first, count});
     const int64_t start = phase_.weights.size();
     phase_.weights.resize(start + count * columns_);
@@ -33,11 +32,11 @@ class PhaseBuilder {
   Phase phase_;
 };
 
-// How groups are multiplied: merged until their channels are whole units, with zeros between them, or all at once.
-template <typename T>
-int64_t merged_groups(int64_t groups, int64_t channels_per_group) {
+// How many products there are for the groups: narrow ones are multiplied together, with zeros between them, until their
+// columns fill vectors.
+inline int64_t merged_groups(int64_t groups, int64_t columns_per_group) {
   for (int64_t merge = 1; merge < groups; ++merge) {
-    if (groups % merge == 0 && merge * channels_per_group % unit<T>() == 0) return groups / merge;
+    if (groups % merge == 0 && merge * columns_per_group % kLanes == 0) return groups / merge;
   }
   return 1;
 }
@@ -105,12 +104,10 @@ class Convolution : public Operation<T> {
     } else {
       for (size_t i = 0; i < widths_.size(); ++i) call.sources.push_back(windows_.over(b.in[i]));
     }
-    Target<T> target;
-    target.finish.shift = bias_.empty() ? nullptr : bias_.data();
-    if (add >= 0) target.finish.add = b.in[add];
-    if (up >= 0) target.finish.up = b.in[up];
-    target.finish.out = b.out, target.finish.act = act_, target.count = channels_;
-    call.targets = {target};
+    call.finish.shift = bias_.empty() ? nullptr : bias_.data(), call.finish.act = act_;
+    if (add >= 0) call.add = b.in[add];
+    if (up >= 0) call.up = b.in[up];
+    call.targets = {{0, channels_}};
     if (!masked_) return b.product(&product_, std::move(call));
     const Active* active = b.masks.back().get();
     if (zeros_left_out) {
@@ -124,7 +121,7 @@ class Convolution : public Operation<T> {
 
  private:
   std::vector<Group> groups() const {
-    const int64_t merged = merged_groups<T>(groups_, weight_.shape[1]), together = groups_ / merged;
+    const int64_t merged = merged_groups(groups_, channels_ / groups_), together = groups_ / merged;
     const int64_t own = weight_.shape[1], columns = channels_ / merged, per_group = channels_ / groups_;
     std::vector<Group> all;
     for (int64_t g = 0; g < merged; ++g) {
@@ -153,7 +150,7 @@ class Convolution : public Operation<T> {
     const int64_t count = windows_.kernel_w * in_channels_;
     for (int64_t y = 0; y < windows_.kernel_h; ++y) {
       const auto value = [&, this](int64_t c, int64_t o) { return tap(o, c % in_channels_, y, c / in_channels_); };
-      phase.add(0, y, 0, 0, count, value, count);
+      phase.add(0, y, 0, 0, count, value);
     }
     std::vector<Group> one(1, {0, channels_, {}, {}});
     one[0].phases.push_back(phase.take());

@@ -29,64 +29,35 @@ struct Segment {
   int64_t source, dy, dx, channel, count;
 };
 
-template <typename T>
-struct Segments {
-  const std::vector<Segment>* segments;
-  const Source<T>* sources;
-  const T* zeros;  // what lies outside
-
-  const T* find(const Segment& s, const Pixel& p) const {
-    const Source<T>& source = sources[s.source];
-    const Map<T>& map = source.map;
-    const int64_t y = p.y * source.stride_h - source.padding_h + s.dy, x = p.x * source.stride_w - source.padding_w + s.dx;
-    if (y < 0 || y >= map.height || x < 0 || x >= map.width) return zeros;
-    return map.pixel((p.image * map.height + y) * map.width + x) + s.channel;
-  }
+// What a block of pixels has under one segment: `units` 4-byte units of each row.
+struct Operand {
+  const uint32_t* rows[kRows];
+  int64_t units;
 };
 
-// Of a block's rows: places in the output and in the map that is upsampled.
+// Where the rows of a block go, at their first channel; and what is added to them. Null: nothing.
+template <typename T>
 struct Places {
-  int64_t out[kRows], up[kRows];
+  T* out[kRows];
+  const T *add[kRows], *up[kRows];
 };
 
-template <typename T>
+// y = act(sum * scale + shift + up + add).
 struct Finish {
   const float *scale = nullptr, *shift = nullptr;  // padded with zeros to whole panels
-  Map<T> add, up, out;
   Act act = Act::kNone;
+  int64_t channels = 0, pitch = 0;  // of the output
 };
 
-// Pixels as a product reads them, in 4-byte units: the next pixel lies `row` further, the next sixteen units `chunk`.
-struct Factor {
-  const uint32_t* units;
-  int64_t row, chunk;
-};
-
-// Where the finished sums of a block go, for the first of its columns.
-template <typename T>
-struct Delivery {
-  const float* shift;
-  const T *up[kRows], *add[kRows];  // null: none
-  T* out[kRows];
-  Act act;
-
-  void move(int64_t columns) {
-    if (columns == 0) return;
-    if (shift) shift += columns;
-    for (int r = 0; r < kRows; ++r) {
-      if (up[r]) up[r] += columns;
-      if (add[r]) add[r] += columns;
-      out[r] += columns;
-    }
-  }
-};
-
-// Sums go into a tile, or on top of what it holds; or from there to their delivery.
+// The sums of a product's block go into a tile, or on top of what it holds; or, finished, to their places from
+// `channel` on.
 template <typename T>
 struct Result {
   float* tile;
   bool add;
-  const Delivery<T>* delivery;
+  const Places<T>* places;
+  const Finish* finish;
+  int64_t channel;
 };
 
 // SPConv: two tiles, V3 and V1, and their gates [image][channel], padded to panels. With `logits` the tiles are the
@@ -99,10 +70,8 @@ struct Blend {
 
 template <typename T>
 struct RowFunctions {
-  void (*multiply)(int rows, const Factor& a, int64_t units, const void* b, int64_t columns, const Result<T>&);
-  void (*pack_aligned)(const Segments<T>&, const Pixel*, int rows, T* to);
-  void (*pack_ragged)(const Segments<T>&, const Pixel*, int rows, T* row, T* to);
-  void (*finish)(const Finish<T>&, const float* tile, int64_t pitch, int rows, const Places&, int64_t channel,
+  void (*multiply)(int rows, const Operand* a, int64_t count, const void* b, int64_t columns, const Result<T>&);
+  void (*finish)(const Finish&, const float* tile, int64_t pitch, int rows, const Places<T>&, int64_t channel,
                  int64_t count);
   void (*blend)(float* heavy, const float* light, int64_t columns, int rows, float* const* gates, const Blend&,
                 int64_t column);

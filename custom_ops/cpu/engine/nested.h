@@ -41,14 +41,11 @@ class Nested : public Operation<T> {
     call.sources = {windows_.over(b.in[0])};
     const int64_t targets = expanded_ ? 1 : crops_ * shifts_;
     for (int64_t t = 0; t < targets; ++t) {
-      Target<T> target;
-      target.channel = t * primaries_;
-      target.count = expanded_ ? channels_ : std::min(primaries_, channels_ - target.channel);
-      target.finish.scale = scale_.data(), target.finish.shift = shift_.data();
-      if (add) target.finish.add = b.in[1];
-      target.finish.out = b.out, target.finish.act = act_;
-      call.targets.push_back(target);
+      const int64_t first = t * primaries_;
+      call.targets.push_back({first, expanded_ ? channels_ : std::min(primaries_, channels_ - first)});
     }
+    call.finish.scale = scale_.data(), call.finish.shift = shift_.data(), call.finish.act = act_;
+    if (add) call.add = b.in[1];
     b.product(&product_, std::move(call));
   }
 
@@ -72,7 +69,7 @@ class Nested : public Operation<T> {
   }
 
   std::vector<Group> share() const {
-    const int64_t merged = merged_groups<T>(groups_, weight_.shape[1]), columns = primaries_ / merged;
+    const int64_t merged = merged_groups(groups_, primaries_ / groups_), columns = primaries_ / merged;
     std::vector<Group> all;
     for (int64_t g = 0; g < merged; ++g) {
       Group group{g * columns, columns, {}, {}};
@@ -115,7 +112,7 @@ class Nested : public Operation<T> {
       const auto run = [&](int64_t from_channel, int64_t to_channel) {
         if (from_channel >= to_channel) return;
         phase.add(0, y * windows_.dilation_h, x * windows_.dilation_w, from_channel, to_channel - from_channel,
-                  [&](int64_t c, int64_t o) { return tap(o, from_channel + c, y, x); }, to_channel - from_channel);
+                  [&](int64_t c, int64_t o) { return tap(o, from_channel + c, y, x); });
       };
       run(begin, std::min(end, delta_));
       run(first, end);

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "common/checks.h"
-#include "cpu/engine/product.h"
 #include "cpu/engine/program.h"
+#include "cpu/engine/run.h"
 
 namespace ppeffconv::engine {
 
@@ -83,7 +83,7 @@ class Binder {
 
   // A product over all of the output's pixels.
   void product(const Product<T>* product, Call<T> call) {
-    const int64_t count = call.pixels();
+    const int64_t count = call.out.pixels();
     this->product(product, std::move(call), [count] { return Rows{count}; });
   }
   // Over those that `which` names when the task runs.

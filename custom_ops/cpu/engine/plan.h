@@ -95,7 +95,7 @@ std::unique_ptr<typename Network<T>::Plan> Network<T>::make_plan(const Dims& ima
     plan->active.push_back(mask_of_.count(v) ? std::make_shared<Active>() : nullptr);
     widest = std::max(widest, pitch);
   }
-  plan->zeros = Aligned<T>(2 * widest + kPanel);
+  plan->zeros = Aligned<T>(2 * widest + 2 * kPanel);
   plan->rows = row_functions<T>(native_bfloat16());
   for (int64_t t = 0; t < threads; ++t) plan->context.scratch.emplace_back(Run<T>::kScratch);
 

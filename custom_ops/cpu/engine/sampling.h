@@ -38,9 +38,7 @@ class Mask : public Operation<T> {
     const Map<T> shares = b.scratch_map({in.batch, in.height, in.width, taps()});
     Call<T> call(shares);
     call.sources = {{in}};
-    Target<T> target;
-    target.finish.out = shares, target.count = taps();
-    call.targets = {target};
+    call.targets = {{0, taps()}};
     b.product(&product_, std::move(call));
 
     Active* active = b.mask_out.get();

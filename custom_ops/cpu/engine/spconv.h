@@ -50,17 +50,16 @@ class SPConv : public Operation<T> {
     float* gates = b.template scratch<float>(b.out.batch * pitch);
     find_gates(b, call, gates, pitch);
     call.blend = {gates, shift3_.data(), shift1_.data(), nullptr, pitch};
-    Target<T> target;
-    if (add) target.finish.add = b.in[1];
-    target.finish.out = b.out, target.finish.act = act_, target.count = channels_;
-    call.targets = {target};
+    call.finish.act = act_;
+    if (add) call.add = b.in[1];
+    call.targets = {{0, channels_}};
     b.product(&product_, std::move(call));
   }
 
  private:
   // Source 0 is read by the 3x3 windows, source 1, pooled at stride 2, by the 1x1 kernels.
   std::vector<Group> groups(const float* grouped, const float* pointwise, const float* redundant) const {
-    const int64_t merged = merged_groups<T>(groups_, heavy_ / groups_), columns = channels_ / merged;
+    const int64_t merged = merged_groups(groups_, channels_ / groups_), columns = channels_ / merged;
     const int64_t own = heavy_ / groups_, per_group = channels_ / groups_, together = groups_ / merged;
     std::vector<Group> all;
     for (int64_t g = 0; g < merged; ++g) {

@@ -1,0 +1,222 @@
+// Running a product on given maps. Nothing is copied: a block's rows are read where they lie, tap by tap, and its sums
+// go from registers to the output where one phase gives them.
+#pragma once
+
+#include "cpu/engine/product.h"
+
+namespace ppeffconv::engine {
+
+// Bytes of input pixels that are read for one panel of weights after another, and so should stay in the cache.
+constexpr int64_t kCachedBytes = 384 << 10;
+
+// The channels of a tile's results: the first one, and how many from there on are its.
+struct Target {
+  int64_t channel, count;
+};
+
+// The output's pixels that are computed: the first `count`, or those in the list.
+struct Rows {
+  int64_t count;
+  const int32_t* list = nullptr;
+};
+
+// A product on given maps.
+template <typename T>
+struct Call {
+  std::vector<Source<T>> sources;
+  Map<T> out, add, up;
+  Finish finish;
+  std::vector<Target> targets;  // of each tile; after a blend only the first
+  Blend blend;
+
+  explicit Call(const Map<T>& to) : out(to) { finish.channels = to.channels, finish.pitch = to.pitch; }
+};
+
+template <typename T>
+class Run {
+ public:
+  static constexpr int64_t kTileFloats = 1 << 18, kScratch = 4 * kTileFloats;
+
+  Run(const Product<T>& product, const Call<T>& call, Rows rows, const RowFunctions<T>& functions, const T* zeros,
+      Team team, char* scratch)
+      : product_(product), call_(call), rows_(rows), run_(functions), zeros_(zeros),
+        tiles_(reinterpret_cast<float*>(scratch)), all_blocks_((rows.count + kRows - 1) / kRows) {
+    int64_t panels = 0;
+    for (const Group& group : product.groups) panels += group.panels.size();
+    const auto [by_rows, by_panels] = grid(panels, team.size);
+    if (team.rank >= by_rows * by_panels) return;
+    blocks_ = Share::of(all_blocks_, team.rank / by_panels, by_rows);
+    panels_ = Share::of(panels, team.rank % by_panels, by_panels);
+  }
+
+  void operator()() {
+    if (blocks_.size() == 0) return;
+    int64_t first = 0;
+    for (const Group& group : product_.groups) {
+      const int64_t count = group.panels.size();
+      Share mine{std::max(panels_.begin - first, int64_t{0}), std::min(panels_.end - first, count)};
+      // as many panels at a time as there is room for their tiles
+      const int64_t most = kTileFloats / (kRows * kPanel * product_.tiles);
+      for (; mine.size() > most; mine.begin += most) run_panels(group, {mine.begin, mine.begin + most});
+      if (mine.size() > 0) run_panels(group, mine);
+      first += count;
+    }
+  }
+
+ private:
+  // Threads by rows and by panels, so that the largest share of work is smallest, and then what each of them reads.
+  std::pair<int64_t, int64_t> grid(int64_t panels, int64_t threads) const {
+    std::pair<int64_t, int64_t> best{1, 1};
+    double least = 1e300;
+    for (int64_t rows = 1; rows <= threads; ++rows) {
+      const int64_t columns = threads / rows;
+      const int64_t blocks = (all_blocks_ + rows - 1) / rows, parts = (panels + columns - 1) / columns;
+      const double work = double(blocks) * parts + 1e-3 * (blocks * kRows + parts * kPanel);
+      if (work < least) least = work, best = {rows, columns};
+    }
+    return best;
+  }
+
+  void run_panels(const Group& group, Share panels) {
+    int64_t units = 0, segments = 0;
+    for (const Phase& phase : group.phases) units += phase.units, segments += phase.segments.size();
+    const bool once = units <= 2 * kDepth;
+    // neighbouring windows share most of what they read
+    const int64_t read = 4 * units / std::max<int64_t>(segments / 2, 1);
+    int64_t chunk = std::max(kCachedBytes / (kRows * std::max<int64_t>(read, 1)), int64_t{1});
+    if (!once) chunk = std::min(chunk, std::max(kTileFloats / (kRows * kPanel * product_.tiles * panels.size()), int64_t{1}));
+    for (int64_t b = blocks_.begin; b < blocks_.end; b += chunk) {
+      run_chunk(group, panels, {b, std::min(b + chunk, blocks_.end)}, once);
+    }
+  }
+
+  // All phases of a block at once, or, where their weights do not fit the cache, phase after phase of all blocks.
+  void run_chunk(const Group& group, Share panels, Share blocks, bool once) {
+    find_operands(group, blocks, segments_of(group));
+    const size_t phases = group.phases.size(), step = once ? phases : 1;
+    for (size_t phase = 0; phase < phases; phase += step) {
+      for (int64_t p = panels.begin; p < panels.end; ++p) {
+        for (int64_t b = 0; b < blocks.size(); ++b) {
+          const int64_t place = once ? 0 : (p - panels.begin) * blocks.size() + b;
+          multiply(group, group.panels[p], b, phase, phase + step, tiles_ + place * kRows * kPanel * product_.tiles);
+        }
+      }
+    }
+  }
+
+  static int64_t segments_of(const Group& group) {
+    int64_t count = 0;
+    for (const Phase& phase : group.phases) count += phase.segments.size();
+    return count;
+  }
+
+  // Where the rows of the blocks read and write.
+  void find_operands(const Group& group, Share blocks, int64_t segments) {
+    const Map<T>& out = call_.out;
+    per_block_ = segments;
+    operands_.resize(blocks.size() * segments);
+    heads_.resize(blocks.size());
+    for (int64_t b = 0; b < blocks.size(); ++b) {
+      const Share rows = Share::of(rows_.count, blocks.begin + b, all_blocks_);
+      Head& head = heads_[b];
+      head.rows = int(rows.size());
+      Pixel pixels[kRows];
+      for (int r = 0; r < head.rows; ++r) {
+        const int64_t at = rows_.list ? rows_.list[rows.begin + r] : rows.begin + r;
+        const int64_t image = at / out.plane(), y = at % out.plane() / out.width, x = at % out.width;
+        pixels[r] = {image, y, x};
+        head.images[r] = image;
+        head.places.out[r] = out.pixel(at);
+        head.places.add[r] = call_.add.data ? call_.add.pixel(at) : nullptr;
+        const Map<T>& up = call_.up;
+        head.places.up[r] = up.data ? up.pixel((image * up.height + y / 2) * up.width + x / 2) : nullptr;
+      }
+      Operand* to = operands_.data() + b * segments;
+      for (const Phase& phase : group.phases) {
+        for (const Segment& s : phase.segments) read(s, pixels, head.rows, to++);
+      }
+    }
+  }
+
+  // The values under one tap.
+  void read(const Segment& s, const Pixel* pixels, int rows, Operand* to) const {
+    const Source<T>& from = call_.sources[s.source];
+    const Map<T>& map = from.map;
+    const int64_t top = s.dy - from.padding_h, left = s.dx - from.padding_w;
+    to->units = to_units<T>(s.count);
+    for (int r = 0; r < rows; ++r) {
+      const int64_t y = pixels[r].y * from.stride_h + top, x = pixels[r].x * from.stride_w + left;
+      const bool inside = uint64_t(y) < uint64_t(map.height) && uint64_t(x) < uint64_t(map.width);
+      const T* value = map.pixel((pixels[r].image * map.height + y) * map.width + x) + s.channel;
+      to->rows[r] = reinterpret_cast<const uint32_t*>(inside ? value : zeros_);
+    }
+  }
+
+  void multiply(const Group& group, const Panel& panel, int64_t block, size_t phase, size_t end, float* tiles) {
+    const int64_t size = kRows * panel.columns;
+    const Head& head = heads_[block];
+    const bool last = end == group.phases.size(), direct = last && deliverable(group, panel);
+    const Operand* operands = operands_.data() + block * per_block_;
+    for (size_t i = 0; i < phase; ++i) operands += group.phases[i].segments.size();
+    for (; phase < end; ++phase) {
+      const Phase& what = group.phases[phase];
+      float* tile = tiles + what.tile * size;
+      if (what.from != kNothing && what.from != what.tile) std::memcpy(tile, tiles + what.from * size, size * 4);
+      const bool finished = direct && phase + 1 == end;
+      const Result<T> to{tile, what.from != kNothing, finished ? &head.places : nullptr, &call_.finish,
+                         group.first + panel.first + (call_.targets.empty() ? 0 : call_.targets[0].channel)};
+      run_.multiply(head.rows, operands, what.segments.size(), product_.weights->data() + panel.offsets[phase],
+                    panel.columns, to);
+      operands += what.segments.size();
+    }
+    if (last && !direct) finish(group, panel, head, tiles);
+  }
+
+  // Whether the results can go from registers to the output: whole vectors that are the group's own, or whose rest is
+  // the pixel's padding.
+  bool deliverable(const Group& group, const Panel& panel) const {
+    if (product_.tiles != 1 || call_.finish.scale) return false;
+    const int64_t channel = call_.targets[0].channel + group.first + panel.first, end = channel + panel.columns;
+    const int64_t own = std::min(panel.columns, group.columns - panel.first);
+    const bool inside = own == panel.columns && end < call_.out.channels;
+    const bool closing = channel + own == call_.out.channels && end == call_.out.pitch;
+    return channel % kLanes == 0 && (inside || closing);
+  }
+
+  struct Head {
+    int rows;
+    int64_t images[kRows];
+    Places<T> places;
+  };
+
+  void finish(const Group& group, const Panel& panel, const Head& head, float* tiles) {
+    const int64_t column = group.first + panel.first, size = kRows * panel.columns;
+    const int64_t own = std::min(panel.columns, group.columns - panel.first);
+    if (call_.blend.gates) {
+      float* gates[kRows];
+      for (int r = 0; r < head.rows; ++r)
+        gates[r] = call_.blend.gates + head.images[r] * call_.blend.pitch + column;
+      run_.blend(tiles, tiles + size, panel.columns, head.rows, gates, call_.blend, column);
+    }
+    for (size_t t = 0; t < call_.targets.size(); ++t) {
+      const Target& to = call_.targets[t];
+      const int64_t count = std::min(own, to.count - column);
+      if (count > 0)
+        run_.finish(call_.finish, tiles + t * size, panel.columns, head.rows, head.places, to.channel + column, count);
+    }
+  }
+
+  const Product<T>& product_;
+  const Call<T>& call_;
+  const Rows rows_;
+  const RowFunctions<T>& run_;
+  const T* zeros_;
+  float* tiles_;
+  const int64_t all_blocks_;
+  Share blocks_{0, 0}, panels_{0, 0};
+  int64_t per_block_ = 0;
+  std::vector<Operand> operands_;  // of each block of a chunk, those of all segments
+  std::vector<Head> heads_;
+};
+
+}  // namespace ppeffconv::engine
