@@ -12,6 +12,7 @@ if importlib.util.find_spec("paddle") is None:
 
 from . import layers, ops
 from .accelerate import accelerate
+from .conversion import convert
 from .deployed import deploy
 from .engine import losses
 from .engine.exporter import export
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Predictor",
     "accelerate",
+    "convert",
     "create_model",
     "deploy",
     "export",
