@@ -37,8 +37,8 @@ for _name, _rewrite in {
         plan_octconv,
         ("alpha", "pointwise", "pairs"),
         {
-            "approximate": "the four kernels are the blocks of the dense one, as seen from the grid of half the size if "
-            "they work there; what is lost is the detail of low channels, and of all where pooling replaces a stride",
+            "approximate": "the four kernels are the blocks of the dense one, as seen from the grid of half the size "
+            "where they work there; lost is the detail of low channels, and of all where pooling replaces a stride",
             "exact": "without low channels it is the dense convolution",
         },
     ),
