@@ -20,12 +20,12 @@ constexpr size_t kOutputs = 4;
 class WithoutPythonLock {
  public:
   WithoutPythonLock() {
-    const auto holds = find<int (*)()>("PyGILState_Check");
-    const auto release = find<void* (*)()>("PyEval_SaveThread");
+    static const auto holds = find<int (*)()>("PyGILState_Check");
+    static const auto release = find<void* (*)()>("PyEval_SaveThread");
     if (holds && release && holds()) state_ = release();
   }
   ~WithoutPythonLock() {
-    const auto restore = find<void (*)(void*)>("PyEval_RestoreThread");
+    static const auto restore = find<void (*)(void*)>("PyEval_RestoreThread");
     if (state_) restore(state_);
   }
 

@@ -58,6 +58,9 @@ struct Result {
   const Places<T>* places;
   const Finish* finish;
   int64_t channel;
+  // weights that are needed next: a cache line is fetched with every unit of depth, or always the same one
+  const char* ahead;
+  int64_t ahead_step;
 };
 
 // SPConv: two tiles, V3 and V1, and their gates [image][channel], padded to panels. With `logits` the tiles are the

@@ -12,28 +12,12 @@
 #include <vector>
 
 #include "cpu/engine/kernels.h"
+#include "cpu/engine/memory.h"
 
 namespace ppeffconv::engine {
 
 constexpr int kTiles = 16;           // most of a product
 constexpr int64_t kDepth = 768;      // most 4-byte units of a phase: its weights stay in the second-level cache
-
-// Memory for whole vectors, with some to spare behind the end, where vectors may read.
-template <typename T>
-class Aligned {
- public:
-  explicit Aligned(int64_t size = 0) : data_(nullptr, std::free) {
-    if (size == 0) return;
-    data_.reset(static_cast<T*>(std::aligned_alloc(kAlign, round_up(size * sizeof(T) + kSpare, kAlign))));
-    if (data_ == nullptr) throw std::bad_alloc();
-    std::memset(data_.get(), 0, size * sizeof(T) + kSpare);
-  }
-  T* data() const { return data_.get(); }
-
- private:
-  static constexpr int64_t kSpare = 4 * kAlign;
-  std::unique_ptr<T, void (*)(void*)> data_;
-};
 
 // One phase: what lies under the segments, times weights [depth][columns], into a tile. `from` is the tile whose sums
 // it goes on from: its own, another's, or kNothing.

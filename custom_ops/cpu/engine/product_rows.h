@@ -29,10 +29,12 @@ template <typename T, bool kNative, int R, int N>
 inline __attribute__((always_inline)) void multiply_unit(Floats (&sum)[R][N], const uint32_t* const (&a)[R], int64_t k,
                                                          const uint32_t* b) {
   WholeLanes columns[N];
+#pragma GCC unroll 4
   for (int n = 0; n < N; ++n) __builtin_memcpy(&columns[n], b + n * kPartLanes, VECTOR_BYTES);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const WholeLanes pixel = splat_bits(a[r][k]);
+#pragma GCC unroll 4
     for (int n = 0; n < N; ++n) sum[r][n] = multiply_add_unit<T, kNative>(sum[r][n], pixel, columns[n]);
   }
 }
@@ -45,6 +47,7 @@ inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const
   const float* shift = to.finish->shift;
   const Act act = to.finish->act;
   T* out = places.out[row] + channel;
+#pragma GCC unroll 4
   for (int n = 0; n < N; ++n) {
     const int64_t c = n * kPartLanes;
     Floats y = sum[n];
@@ -59,28 +62,38 @@ inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const
 
 // R pixels times N vectors, in registers over the whole depth: the operands' units one after another.
 template <typename T, bool kNative, int R, int N>
-inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, int64_t pitch, const Result<T>& to,
+inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, int64_t columns, const Result<T>& to,
                            int64_t column) {
+  const int64_t pitch = VECTOR_BYTES == 64 ? N * kLanes : columns;  // known where a block is a whole panel
   Floats sum[R][N];
   float* tile = to.tile + column;
+  const char* ahead = to.ahead;
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
     for (int n = 0; n < N; ++n) sum[r][n] = to.add ? load(tile + r * pitch + n * kPartLanes) : Floats{};
   }
   for (const Operand* end = a + count; a != end; ++a) {
     const uint32_t* pixels[R];
-    for (int r = 0; r < R; ++r) pixels[r] = a->rows[r];
+  #pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) pixels[r] = a->rows[r];
     int64_t k = 0;
     for (; k + kUnrolled <= a->units; k += kUnrolled, b += kUnrolled * pitch) {
 #pragma GCC unroll kUnrolled
-      for (int i = 0; i < kUnrolled; ++i) multiply_unit<T, kNative, R, N>(sum, pixels, k + i, b + i * pitch);
+      for (int i = 0; i < kUnrolled; ++i) {
+        multiply_unit<T, kNative, R, N>(sum, pixels, k + i, b + i * pitch);
+      }
     }
     for (; k < a->units; ++k, b += pitch) multiply_unit<T, kNative, R, N>(sum, pixels, k, b);
   }
   if (to.places) {
-    for (int r = 0; r < R; ++r) deliver<T, N>(sum[r], to, r, to.channel + column);
+  #pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) deliver<T, N>(sum[r], to, r, to.channel + column);
     return;
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
     for (int n = 0; n < N; ++n) store(tile + r * pitch + n * kPartLanes, sum[r][n]);
   }
 }

@@ -92,16 +92,30 @@ class Run {
 
   // All phases of a block at once, or, where their weights do not fit the cache, phase after phase of all blocks.
   void run_chunk(const Group& group, Share panels, Share blocks, bool once) {
+    once_ = once;
     find_operands(group, blocks, segments_of(group));
     const size_t phases = group.phases.size(), step = once ? phases : 1;
     for (size_t phase = 0; phase < phases; phase += step) {
       for (int64_t p = panels.begin; p < panels.end; ++p) {
+        find_ahead(group, panels, p, phase, phase + step == phases ? 0 : phase + step);
         for (int64_t b = 0; b < blocks.size(); ++b) {
           const int64_t place = once ? 0 : (p - panels.begin) * blocks.size() + b;
           multiply(group, group.panels[p], b, phase, phase + step, tiles_ + place * kRows * kPanel * product_.tiles);
         }
       }
     }
+  }
+
+  // The weights that are multiplied after those of panel p: the next panel's, or the next phase's first ones.
+  void find_ahead(const Group& group, Share panels, int64_t p, size_t phase, size_t next_phase) {
+    const bool same = p + 1 < panels.end;
+    const Panel& next = group.panels[same ? p + 1 : panels.begin];
+    const size_t which = same ? phase : next_phase;
+    ahead_ = reinterpret_cast<const char*>(product_.weights->data() + next.offsets[which]);
+    ahead_left_ = 0;
+    const size_t end = panels.size() > 0 && group.phases.size() > 0 ? group.phases.size() : 0;
+    for (size_t i = which; i < end && (i == which || once_); ++i) ahead_left_ += 4 * group.phases[i].units * next.columns;
+    if (4 * group.phases[0].units * next.columns * int64_t(group.panels.size()) < kCachedBytes) ahead_left_ = 0;
   }
 
   static int64_t segments_of(const Group& group) {
@@ -157,6 +171,7 @@ class Run {
     const Head& head = heads_[block];
     const bool last = end == group.phases.size(), direct = last && deliverable(group, panel);
     const Operand* operands = operands_.data() + block * per_block_;
+    const bool fetch = ahead_left_ > 0;
     for (size_t i = 0; i < phase; ++i) operands += group.phases[i].segments.size();
     for (; phase < end; ++phase) {
       const Phase& what = group.phases[phase];
@@ -164,10 +179,12 @@ class Run {
       if (what.from != kNothing && what.from != what.tile) std::memcpy(tile, tiles + what.from * size, size * 4);
       const bool finished = direct && phase + 1 == end;
       const Result<T> to{tile, what.from != kNothing, finished ? &head.places : nullptr, &call_.finish,
-                         group.first + panel.first + (call_.targets.empty() ? 0 : call_.targets[0].channel)};
+                         group.first + panel.first + (call_.targets.empty() ? 0 : call_.targets[0].channel),
+                         fetch ? ahead_ : reinterpret_cast<const char*>(tile), fetch ? kAlign : 0};
       run_.multiply(head.rows, operands, what.segments.size(), product_.weights->data() + panel.offsets[phase],
                     panel.columns, to);
       operands += what.segments.size();
+      if (fetch) ahead_ += what.units * kAlign, ahead_left_ -= what.units * kAlign;
     }
     if (last && !direct) finish(group, panel, head, tiles);
   }
@@ -214,7 +231,9 @@ class Run {
   float* tiles_;
   const int64_t all_blocks_;
   Share blocks_{0, 0}, panels_{0, 0};
-  int64_t per_block_ = 0;
+  int64_t per_block_ = 0, ahead_left_ = 0;
+  const char* ahead_ = nullptr;
+  bool once_ = true;
   std::vector<Operand> operands_;  // of each block of a chunk, those of all segments
   std::vector<Head> heads_;
 };
