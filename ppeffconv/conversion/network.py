@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -92,13 +93,16 @@ def _copy(plan: Plan) -> nn.Layer:
 
 
 def _nothing(plan: Plan, method: str) -> str:
-    """Why nothing was replaced: reasons, each with its count and first layer."""
-    reasons = defaultdict(list)
+    """Why nothing was replaced: each kind of reason, with the first layer and a count."""
+    kinds = defaultdict(list)
     for row in plan.rows():
-        reasons[row.reason].append(row.name)
-    said = [f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {why}" for why, names in reasons.items()]
-    return f"convert: '{method}' can replace nothing in {type(plan.net).__name__}. " + (
-        "; ".join(said) or "It has no paddle.nn.Conv2D"
+        kinds[re.sub(r"\d+", "0", row.reason)].append(row)
+    said = "; ".join(
+        f"{rows[0].name or 'it'}{f' and {len(rows) - 1} more' if rows[1:] else ''}: {rows[0].reason}"
+        for rows in kinds.values()
+    )
+    return (
+        f"convert: '{method}' can replace nothing in {type(plan.net).__name__}. {said or 'It has no paddle.nn.Conv2D'}"
     )
 
 

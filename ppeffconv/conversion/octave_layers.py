@@ -8,7 +8,6 @@ from paddle import Tensor, nn
 from ..layers import OctConv2D, downsample2, octave_merge
 from ..layers.conv import check_input
 from ..layers.octave import Pair
-from ..ops.primitives import channels
 from .dense import put
 
 
@@ -33,8 +32,12 @@ class TensorOctConv2D(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.in_channels, "TensorOctConv2D")
-        high, low = self.conv.in_split
-        return octave_merge(self.conv((channels(x, 0, high), downsample2(channels(x, high, low))) if low else x))
+        if self.conv.in_split[1]:
+            high, low = paddle.split(x, list(self.conv.in_split), axis=1)
+            x = high, downsample2(low)
+        y = octave_merge(self.conv(x))
+        # a traced crop forgets the width, for which the next layer asks
+        return y if paddle.in_dynamic_mode() else y.reshape([0, sum(self.conv.out_split), 0, 0])
 
 
 class OctaveMerge(nn.Layer):

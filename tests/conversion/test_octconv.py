@@ -85,6 +85,15 @@ def test_a_drop_in_is_the_dense_convolution_seen_from_half_the_size(kernel, alph
     np.testing.assert_allclose(new(x).numpy(), y, atol=1e-5)
 
 
+def test_a_drop_in_can_be_exported(tmp_path):
+    net = nn.Sequential(nn.Conv2D(8, 8, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2D(8, 6, 3, padding=1))
+    new = ppeffconv.convert(net, "octconv", input_shape=(8, 9, 7))
+    new.eval()
+    spec = paddle.static.InputSpec([None, 8, 9, 7], "float32")
+    paddle.jit.save(new, str(tmp_path / "net"), input_spec=[spec])
+    same(paddle.jit.load(str(tmp_path / "net"))(images(2, 8, 9, 7)), new(images(2, 8, 9, 7)))
+
+
 def test_which_convolutions_a_drop_in_takes():
     net = nn.Sequential(
         nn.Conv2D(3, 8, 3, padding=1),
