@@ -83,6 +83,9 @@ inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, i
       for (int i = 0; i < kUnrolled; ++i) {
         multiply_unit<T, kNative, R, N>(sum, pixels, k + i, b + i * pitch);
       }
+#pragma GCC unroll kUnrolled
+      for (int i = 0; i < kUnrolled; ++i) __builtin_prefetch(ahead + i * kAlign, 0, 2);
+      ahead += to.ahead_step * kUnrolled;
     }
     for (; k < a->units; ++k, b += pitch) multiply_unit<T, kNative, R, N>(sum, pixels, k, b);
   }
