@@ -49,13 +49,13 @@ struct Finish {
   int64_t channels = 0, pitch = 0;  // of the output
 };
 
-// The sums of a product's block go into a tile, or on top of what it holds; or, finished, to their places from
+// The sums of a product's block, which go on from those in `from`, go into a tile; or, finished, to their places from
 // `channel` on.
 template <typename T>
 struct Result {
+  const float* from;  // null: from zero
   float* tile;
-  bool add;
-  const Places<T>* places;
+  const Places<T>* places;  // null: into the tile
   const Finish* finish;
   int64_t channel;
   // weights that are needed next: a cache line is fetched with every unit of depth, or always the same one
@@ -102,8 +102,6 @@ struct Filtering {
 template <typename T>
 using FilterFunction = void (*)(const Filtering&, const T* const* x, const int64_t* taps, int64_t count,
                                 const float* spatial, const T* add, T* y);
-
-inline int64_t smaller_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
 #define KERNELS "cpu/engine/rows.h"
 #include "cpu/for_each_target.h"

@@ -27,6 +27,8 @@ struct Phase {
   int tile = 0, from = kNothing;
   std::vector<float> weights;  // only until they are packed
   int64_t units = 0;           // 4-byte ones of its depth
+  bool completes = false;      // nothing is added to the tile after it
+  bool kept = false;           // a later phase goes on from the tile
 
   int64_t depth() const {
     int64_t total = 0;
@@ -110,6 +112,18 @@ inline bfloat16 to_element(float value, bfloat16) {
   return {uint16_t((bits + 0x7fff + ((bits >> 16) & 1)) >> 16)};
 }
 
+inline void settle(std::vector<Phase>* phases) {
+  for (size_t i = 0; i < phases->size(); ++i) {
+    Phase& phase = (*phases)[i];
+    phase.completes = true;
+    for (size_t later = i + 1; later < phases->size(); ++later) {
+      const Phase& next = (*phases)[later];
+      if (next.tile == phase.tile) phase.completes = false;
+      if (next.from == phase.tile) phase.kept = true;
+    }
+  }
+}
+
 // Packs the weights: panels of equal width, in each phase after phase, in each [units][columns] (pairs of depth lie
 // side by side where they share a unit).
 template <typename T>
@@ -118,6 +132,7 @@ Product<T> pack(std::vector<Group> groups, int tiles) {
   int64_t total = 0;
   for (Group& group : groups) {
     group.phases = cut_phases<T>(std::move(group.phases), group.columns);
+    settle(&group.phases);
     const int64_t vectors = (group.columns + kLanes - 1) / kLanes, panels = (vectors * kLanes + kPanel - 1) / kPanel;
     for (int64_t p = 0; p < panels; ++p) {
       const Share share = Share::of(vectors, p, panels);

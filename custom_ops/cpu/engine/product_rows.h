@@ -44,13 +44,14 @@ template <typename T, int N>
 inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const Result<T>& to, int row, int64_t channel) {
   const Places<T>& places = *to.places;
   const T *up = places.up[row], *add = places.add[row];
-  const float* shift = to.finish->shift;
+  const float *scale = to.finish->scale, *shift = to.finish->shift;
   const Act act = to.finish->act;
   T* out = places.out[row] + channel;
 #pragma GCC unroll 4
   for (int n = 0; n < N; ++n) {
     const int64_t c = n * kPartLanes;
     Floats y = sum[n];
+    if (scale) y *= load_part(scale + channel + c);
     if (shift) y += load_part(shift + channel + c);
     if (up) y += load_part(up + channel + c);
     if (add) y += load_part(add + channel + c);
@@ -66,12 +67,11 @@ inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, i
                            int64_t column) {
   const int64_t pitch = VECTOR_BYTES == 64 ? N * kLanes : columns;  // known where a block is a whole panel
   Floats sum[R][N];
-  float* tile = to.tile + column;
   const char* ahead = to.ahead;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) sum[r][n] = to.add ? load(tile + r * pitch + n * kPartLanes) : Floats{};
+    for (int n = 0; n < N; ++n) sum[r][n] = to.from ? load(to.from + column + r * pitch + n * kPartLanes) : Floats{};
   }
   for (const Operand* end = a + count; a != end; ++a) {
     const uint32_t* pixels[R];
@@ -97,7 +97,7 @@ inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, i
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) store(tile + r * pitch + n * kPartLanes, sum[r][n]);
+    for (int n = 0; n < N; ++n) store(to.tile + column + r * pitch + n * kPartLanes, sum[r][n]);
   }
 }
 

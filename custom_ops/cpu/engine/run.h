@@ -166,36 +166,40 @@ class Run {
     }
   }
 
+  // Phases from `phase` on, for one block and panel.
   void multiply(const Group& group, const Panel& panel, int64_t block, size_t phase, size_t end, float* tiles) {
     const int64_t size = kRows * panel.columns;
     const Head& head = heads_[block];
-    const bool last = end == group.phases.size(), direct = last && deliverable(group, panel);
     const Operand* operands = operands_.data() + block * per_block_;
-    const bool fetch = ahead_left_ > 0;
     for (size_t i = 0; i < phase; ++i) operands += group.phases[i].segments.size();
     for (; phase < end; ++phase) {
       const Phase& what = group.phases[phase];
+      const Target* target = what.completes && size_t(what.tile) < call_.targets.size() && !call_.blend.gates
+                                 ? &call_.targets[what.tile] : nullptr;
+      const bool direct = target && !what.kept && deliverable(group, panel, *target), fetch = ahead_left_ > 0;
       float* tile = tiles + what.tile * size;
-      if (what.from != kNothing && what.from != what.tile) std::memcpy(tile, tiles + what.from * size, size * 4);
-      const bool finished = direct && phase + 1 == end;
-      const Result<T> to{tile, what.from != kNothing, finished ? &head.places : nullptr, &call_.finish,
-                         group.first + panel.first + (call_.targets.empty() ? 0 : call_.targets[0].channel),
-                         fetch ? ahead_ : reinterpret_cast<const char*>(tile), fetch ? kAlign : 0};
+      const Result<T> to{what.from == kNothing ? nullptr : tiles + what.from * size,
+                         tile,
+                         direct ? &head.places : nullptr,
+                         &call_.finish,
+                         group.first + panel.first + (target ? target->channel : 0),
+                         fetch ? ahead_ : reinterpret_cast<const char*>(tile),
+                         fetch ? kAlign : 0};
       run_.multiply(head.rows, operands, what.segments.size(), product_.weights->data() + panel.offsets[phase],
                     panel.columns, to);
       operands += what.segments.size();
       if (fetch) ahead_ += what.units * kAlign, ahead_left_ -= what.units * kAlign;
+      if (target && !direct) finish(group, panel, *target, head, tile);
     }
-    if (last && !direct) finish(group, panel, head, tiles);
+    if (call_.blend.gates && end == group.phases.size()) blend(group, panel, head, tiles);
   }
 
   // Whether the results can go from registers to the output: whole vectors that are the group's own, or whose rest is
   // the pixel's padding.
-  bool deliverable(const Group& group, const Panel& panel) const {
-    if (product_.tiles != 1 || call_.finish.scale) return false;
-    const int64_t channel = call_.targets[0].channel + group.first + panel.first, end = channel + panel.columns;
-    const int64_t own = std::min(panel.columns, group.columns - panel.first);
-    const bool inside = own == panel.columns && end < call_.out.channels;
+  bool deliverable(const Group& group, const Panel& panel, const Target& target) const {
+    const int64_t column = group.first + panel.first, own = std::min(panel.columns, group.columns - panel.first);
+    const int64_t channel = target.channel + column, end = channel + panel.columns;
+    const bool inside = own == panel.columns && column + own <= target.count && end < call_.out.channels;
     const bool closing = channel + own == call_.out.channels && end == call_.out.pitch;
     return channel % kLanes == 0 && (inside || closing);
   }
@@ -206,21 +210,18 @@ class Run {
     Places<T> places;
   };
 
-  void finish(const Group& group, const Panel& panel, const Head& head, float* tiles) {
+  void finish(const Group& group, const Panel& panel, const Target& to, const Head& head, const float* tile) const {
+    const int64_t column = group.first + panel.first, own = std::min(panel.columns, group.columns - panel.first);
+    const int64_t count = std::min(own, to.count - column);
+    if (count > 0) run_.finish(call_.finish, tile, panel.columns, head.rows, head.places, to.channel + column, count);
+  }
+
+  void blend(const Group& group, const Panel& panel, const Head& head, float* tiles) const {
     const int64_t column = group.first + panel.first, size = kRows * panel.columns;
-    const int64_t own = std::min(panel.columns, group.columns - panel.first);
-    if (call_.blend.gates) {
-      float* gates[kRows];
-      for (int r = 0; r < head.rows; ++r)
-        gates[r] = call_.blend.gates + head.images[r] * call_.blend.pitch + column;
-      run_.blend(tiles, tiles + size, panel.columns, head.rows, gates, call_.blend, column);
-    }
-    for (size_t t = 0; t < call_.targets.size(); ++t) {
-      const Target& to = call_.targets[t];
-      const int64_t count = std::min(own, to.count - column);
-      if (count > 0)
-        run_.finish(call_.finish, tiles + t * size, panel.columns, head.rows, head.places, to.channel + column, count);
-    }
+    float* gates[kRows];
+    for (int r = 0; r < head.rows; ++r) gates[r] = call_.blend.gates + head.images[r] * call_.blend.pitch + column;
+    run_.blend(tiles, tiles + size, panel.columns, head.rows, gates, call_.blend, column);
+    for (const Target& target : call_.targets) finish(group, panel, target, head, tiles);
   }
 
   const Product<T>& product_;
