@@ -43,7 +43,7 @@ def convert(
         method: "octconv" (alpha; pairs flow through a ResNet, other convolutions are replaced one by one;
             pointwise=True takes 1x1 convolutions too), "spconv" (ratio, groups), "versatile" (delta, g, channel_mode),
             "ddf" (mode, heads, se_ratio; separable) or "sampling" (window, grid_stride, kernel, ...; residual blocks).
-        include, exclude: shell wildcards on layer names ("layer[34].*"), to choose among the layers that fit.
+        include, exclude: shell wildcards on the names in the report ("layer[34].*"), to choose among what fits.
         input_shape: (C, H, W) on which multiply-adds are counted; by default 224x224 is tried.
         kwargs: the method's own arguments, as in `ppeffconv.layers.build_conv`.
 
@@ -113,6 +113,11 @@ def _report(
     rows = plan.rows()
     if counted is not None:
         rows = [replace(row, macs=tuple(macs_of(one, row.name) for one in counted)) for row in rows]
+    if any(row.weights in ("approximate", "new") for row in rows):
+        plan.notes.append(
+            "fine-tune before use; the statistics of the norms are those of the given network until some batches have "
+            "passed in training mode"
+        )
     params = count_parameters(plan.net), count_parameters(new)
     macs = None if counted is None else (counted[0].macs, counted[1].macs)
     return Conversion(method, rows, params, macs, shape, meaning, plan.notes)

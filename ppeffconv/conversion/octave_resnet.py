@@ -60,13 +60,14 @@ def _become_octave(net: ResNet, alpha: float) -> None:
 def _octave_block(plan: Plan, layer: nn.Layer, alpha_in: float, alpha_out: float) -> tuple[OctaveBlock, Rows]:
     dense = read_block(layer)
     depth = len(dense.slots)
+    alphas = [(alpha_in, alpha_out)] + [(alpha_out, alpha_out)] * (depth - 1)
     convs = [
-        (slot.in_channels, slot.out_channels, slot.kernel_size[0], slot.stride[0], alpha_in if i == 0 else alpha_out)
-        for i, slot in enumerate(dense.slots)
+        (slot.in_channels, slot.out_channels, slot.kernel_size[0], slot.stride[0], *alpha)
+        for slot, alpha in zip(dense.slots, alphas)
     ]
     place = dense.in_channels, dense.out_channels, dense.stride, alpha_in, alpha_out
     projected = dense.shortcut is not None or alpha_in != alpha_out
-    block = OctaveBlock([(*conv, alpha_out) for conv in convs], place if projected else None, dense.dilation)
+    block = OctaveBlock(convs, place if projected else None, dense.dilation)
     order = _regroup(block, dense, alpha_out)
     match(block, layer)
     rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -75,7 +76,8 @@ class Conversion:
             lines.append(f"MACs        {_change(*self.macs, millions)} for an input of {size}")
         counts = Counter(row.weights for row in self.replaced)
         lines += [f"weights     {kind} in {n}: {self.meaning[kind]}" for kind, n in counts.items()]
-        return lines + [f"note        {note}" for note in self.notes]
+        lines += [f"note        {note}" for note in self.notes]
+        return [textwrap.fill(line, 120, subsequent_indent=" " * 12) for line in lines]
 
 
 def millions(macs: int) -> str:
