@@ -41,7 +41,7 @@ def table(predictions: Predictions) -> str:
 if __name__ == "__main__":
     parser = cli.config_parser(__doc__, required=False)
     cli.weights_option(parser)
-    parser.add_argument("--model", metavar="PATH", help="an exported network, instead of a configuration")
+    parser.add_argument("--model", metavar="FOLDER", help="an exported folder, instead of a configuration")
     parser.add_argument("--image", required=True, metavar="PATH", help="an image, or a folder with images at any depth")
     parser.add_argument("--topk", type=int, help="guesses per image; default: Infer.topk")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -86,6 +86,7 @@ def next_steps(result: Result) -> str:
     python = _program("python", sys.executable)
     lines.append(f"evaluate: {_command(python, tools / 'eval.py', '-c', config)}")
     lines.append(f"predict:  {_command(python, tools / 'predict.py', '-c', config, '--image', result.samples_dir)}")
+    lines.append(f"export:   {_command(python, tools / 'export.py', '-c', config)}")
     return "\n".join(lines)
 
 

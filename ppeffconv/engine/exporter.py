@@ -1,89 +1,124 @@
-"""Export for inference: Paddle's static program and weights, checked by loading them back."""
+"""Export for inference: a folder with a static program and its weights, checked by loading it back."""
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import paddle
-import yaml
 from paddle import nn
 
-from .predictor import INFO, PARAMETERS, PROGRAM, Predictor
+from .. import deployed
+from ..deployed.program import DTYPES
+from . import bundle
+from .facts import describe, own_facts, report
+from .loadback import Check, compare
+from .onnx import convert, require_onnx, runner
+from .predictor import Predictor, require_engine
 from .rng import fixed_seed
-
-TOLERANCE = 1e-5  # of the standard deviation of the outputs
-BATCHES = (1, 3)
+from .traced import Traced, deployed_layers
 
 
-def export(net: nn.Layer, path: str | Path, input_shape: Sequence[int], info: Mapping[str, Any] | None = None) -> Path:
-    """Save ``net`` in eval mode, for any batch size, as ``path.json`` (program), ``path.pdiparams`` and ``path.yaml``.
+def export(
+    net: nn.Layer,
+    path: str | Path,
+    input_shape: Sequence[int],
+    deploy: bool = True,
+    *,
+    dtype: str = "float32",
+    seed: int = 0,
+    onnx: bool = False,
+    fixed_size: bool = False,
+    info: Mapping[str, Any] | None = None,
+) -> Path:
+    """Save what ``net`` computes in eval mode as a folder for `Predictor`, for any batch size, height and width.
 
-    The files are loaded back and must give the network's own numbers for random batches of 1 and 3; only then do they
-    take their place, so an earlier export survives a failure.
+    The folder is loaded back and must give the network's own numbers for random images, in batches of 1 and 3 and for
+    another, odd height and width; only then does it take its place, all files at once. A sampling network is compared
+    with its deploy form in plain Paddle, whose masks are hard and depend on ``seed`` alone.
 
     Args:
-        net: [N, C, H, W] -> logits, and the same output for the same input.
-        path: without a suffix; its folder is made.
-        input_shape: (C, H, W).
-        info: what prediction needs to know besides (``transforms``, ``image_mode``, ``class_names``), as YAML can hold.
+        net: [N, C, H, W] -> tensor or list of tensors. One that `deploy` returned is saved as it is.
+        path: of the folder, which is made; an earlier export there is replaced.
+        input_shape: (C, H, W); the size with which it is tested.
+        deploy: put the compiled engine into the program, see `ppeffconv.deploy`. False gives a stock export, of
+            Paddle's own operators: slower, for machines without the engine and for other runtimes.
+        dtype: of the feature maps in the engine, "float32" or "bfloat16"; ``accuracy`` in the manifest tells its price.
+        seed: of the sampling noise.
+        onnx: add ``model.onnx``, checked in onnxruntime; in Paddle's own operators whatever ``deploy`` is.
+        fixed_size: save for this height and width only, for a network that cannot take others.
+        info: what prediction needs to know besides (``transforms``, ``image_mode``, ``class_names``), as JSON can hold.
 
     Returns:
-        ``path``, for ``Predictor``.
+        ``path``.
 
     Raises:
-        ValueError: ``input_shape`` is not (C, H, W).
-        RuntimeError: the network is random in eval mode, or what was saved gives other numbers.
+        ValueError: an argument is wrong, or no part of the network has a deploy form.
+        RuntimeError: the engine is not there; the network is random in eval mode, or cannot be traced; what was saved
+            gives other numbers; ONNX is asked for and cannot be had.
     """
+    _check_arguments(input_shape, deploy, onnx)
+    with _eval_mode(net), fixed_seed(0), bundle.replacing_folder(path) as draft:
+        form = _form(net, deploy, dtype, seed)
+        _check_dtype(form, deploy, onnx)
+        traced = Traced(form, engine=deploy)
+        traced.save(draft / "model", input_shape, fixed_size)
+        facts = {**describe(traced, input_shape, fixed_size), **own_facts(info)}
+        bundle.seal(draft, facts)
+        check = Check(net, form, input_shape, fixed_size)
+        predictor = Predictor(draft)
+        facts["accuracy"] = compare(predictor.run, check, "the exported program")
+        facts["report"] = report(net, form, input_shape, predictor.densities)
+        if onnx:
+            facts["onnx_accuracy"] = _add_onnx(form, draft, input_shape, fixed_size, check)
+        bundle.seal(draft, facts)
+    return Path(path)
+
+
+def _check_arguments(input_shape: Sequence[int], deploy: bool, with_onnx: bool) -> None:
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise ValueError(f"input_shape must be (C, H, W), each >= 1, got {tuple(input_shape)}")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if deploy:
+        require_engine("a deployed export")
+    if with_onnx:
+        require_onnx()
+
+
+@contextmanager
+def _eval_mode(net: nn.Layer) -> Iterator[None]:
     modes = [(layer, layer.training) for layer in net.sublayers(include_self=True)]
     net.eval()
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder, fixed_seed(0):
-            draft = Path(folder) / path.name
-            _save(net, draft, input_shape, info or {})
-            _check(net, draft, input_shape)
-            for suffix in (PROGRAM, PARAMETERS, INFO):
-                os.replace(f"{draft}{suffix}", f"{path}{suffix}")
+        yield
     finally:
         for layer, training in modes:
             layer.training = training
-    return path
 
 
-def _save(net: nn.Layer, path: Path, input_shape: Sequence[int], info: Mapping[str, Any]) -> None:
-    spec = paddle.static.InputSpec([None, *input_shape], "float32", name="images")
-    paddle.jit.save(net, str(path), input_spec=[spec])
-    facts = {"input_shape": list(input_shape), **info}
-    Path(f"{path}{INFO}").write_text(yaml.safe_dump(facts, allow_unicode=True, sort_keys=False), encoding="utf-8")
+def _form(net: nn.Layer, deploy: bool, dtype: str, seed: int) -> nn.Layer:
+    """What is saved: the deploy form, or the network itself where nothing has one and nothing needs it."""
+    if deployed_layers(net):
+        return net
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    try:
+        return deployed.deploy(net, dtype, seed)
+    except ValueError as error:
+        if deploy:
+            raise ValueError(f"{error}. export(..., deploy=False) takes the network as it is") from error
+        return net
 
 
-def _check(net: nn.Layer, path: Path, input_shape: Sequence[int]) -> None:
-    """Raise RuntimeError unless the saved program computes what ``net`` computes."""
-    predictor = Predictor(path)
-    for batch in BATCHES:
-        images = np.random.default_rng(batch).standard_normal((batch, *input_shape)).astype("float32")
-        with paddle.no_grad():
-            expected, again = (net(paddle.to_tensor(images)).numpy() for _ in range(2))
-        if not np.isfinite(expected).all():
-            raise RuntimeError("the network's output for random images is not finite: train it before it is exported")
-        if not np.array_equal(expected, again):
-            raise RuntimeError(
-                "the network gives two outputs for one input in eval mode, so its export cannot be checked or relied "
-                "on: choose a deterministic eval mode (sampling networks: -o Arch.eval_mode=deterministic)"
-            )
-        got = predictor.run(images)
-        error = float(np.abs(got - expected).max()) if got.shape == expected.shape else np.inf
-        bound = TOLERANCE * float(expected.std())
-        if not error <= bound:  # NaN fails as well
-            raise RuntimeError(
-                f"the exported program differs from the network by {error:.2e} on a batch of {batch} "
-                f"(expected at most {bound:.2e}): nothing was exported"
-            )
+def _check_dtype(form: nn.Layer, deploy: bool, with_onnx: bool) -> None:
+    if (with_onnx or not deploy) and any(layer.program.dtype != "float32" for layer in deployed_layers(form)):
+        asked = "onnx=True" if with_onnx else "deploy=False"
+        raise ValueError(f"{asked} needs dtype float32: only the compiled engine computes in bfloat16")
+
+
+def _add_onnx(form: nn.Layer, draft: Path, input_shape: Sequence[int], fixed_size: bool, check: Check) -> dict:
+    with tempfile.TemporaryDirectory() as scratch:
+        Traced(form, engine=False, densities=False).save(Path(scratch) / "model", input_shape, fixed_size)
+        convert(Path(scratch), draft / bundle.ONNX)
+    return compare(runner(draft / bundle.ONNX), check, "the ONNX model in onnxruntime")

@@ -11,12 +11,13 @@ from paddle import nn
 
 from ..config import Config
 from ..data import TransformedDataset, build_loader, build_transforms, check_num_classes
+from ..utils.logger import get_logger
 from .build import build_network, check_input, set_device
 from .checkpoint import find_checkpoint
 from .distributed import join, processes, rank
 from .evaluator import evaluate, valid_topk
 from .exporter import export
-from .predictor import Predictor
+from .predictor import Predictor, missing_engine
 from .weights import load_for_inference
 
 
@@ -58,17 +59,29 @@ def evaluate_run(cfg: Config, weights: str | Path | None = None) -> dict[str, fl
     return evaluate(net, loader, topk=valid_topk(cfg["Metric"]["topk"], loader.dataset.num_classes))
 
 
-def export_run(cfg: Config, path: str | Path | None = None, weights: str | Path | None = None) -> Path:
-    """Export the trained network of ``cfg`` with all that prediction needs; default path: ``export/model`` in the run.
+def export_run(
+    cfg: Config,
+    path: str | Path | None = None,
+    weights: str | Path | None = None,
+    stock: bool = False,
+    **options: Any,
+) -> Path:
+    """Export the trained network of ``cfg`` with all that prediction needs; default path: ``export`` in the run.
 
-    The input shape is ``Export.input_shape``, else that of the images which the evaluation transforms make.
+    The input shape is ``Export.input_shape``, else that of the images which the evaluation transforms make. ``options``
+    are those of `export`: ``dtype``, ``seed``, ``onnx``, ``fixed_size``. Where the compiled engine is missing, the
+    export is a stock one, and the log says so.
     """
+    if not stock and (reason := missing_engine()):
+        get_logger().warning(f"a stock export, which is slower: {reason}")
+        stock = True
     net, facts = load_network(cfg, weights)
     facts = facts or data_facts(build_loader(cfg, "Eval").dataset)
     shape = cfg["Export"]["input_shape"] or facts["input_shape"]
     check_input(net, tuple(shape), cfg["Arch"]["name"])
-    info = {**facts, "input_shape": shape, "transforms": cfg["DataLoader"]["Eval"]["transforms"]}
-    return export(net, path or cfg.path.parent / "export" / "model", shape, info)
+    info = {key: facts[key] for key in ("class_names", "image_mode")}
+    info["transforms"] = cfg["DataLoader"]["Eval"]["transforms"]
+    return export(net, path or cfg.path.parent / "export", shape, not stock, info=info, **options)
 
 
 def network_parts(cfg: Config, weights: str | Path | None = None) -> dict[str, Any]:
@@ -87,9 +100,10 @@ def exported_parts(path: str | Path) -> dict[str, Any]:
     """Return the arguments of ``predict_images`` for what ``export_run`` saved; ValueError if it lacks them."""
     predictor = Predictor(path)
     info = predictor.info
-    if "transforms" not in info or "class_names" not in info:
+    if not {"transforms", "class_names", "image_mode"} <= info.keys():
         raise ValueError(f"{path} was exported without transforms and class names: use tools/export.py, or Predictor")
-    return {**info, "forward": predictor.run, "transforms": build_transforms(info["transforms"])}
+    facts = {key: info[key] for key in ("class_names", "image_mode", "input_shape")}
+    return {**facts, "forward": predictor.run, "transforms": build_transforms(info["transforms"])}
 
 
 def data_facts(dataset: TransformedDataset) -> dict[str, Any]:

@@ -2,64 +2,148 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+import paddle
 from paddle import inference
 
-PROGRAM = ".json"
-PARAMETERS = ".pdiparams"
-INFO = ".yaml"
+from ..deployed.program import VERSION
+from ..ops import deployed, loader
+from ..utils.runtime import physical_cores
+from . import bundle
 
 
 class Predictor:
-    """Runs what ``export`` saved, on CPU, with Paddle Inference.
+    """Runs the folder that ``export`` made, on CPU, with Paddle Inference.
 
-    oneDNN is off. Paddle 3.3.1 would turn it on, but then cannot run nearest interpolation (octave networks) and hands
-    custom ops tensors in a layout they do not know. ``paddle.jit.load`` would work as well; it has no thread count.
+    Every file is checked against the manifest first. Threads of a program take one predictor each: predictors share
+    nothing. Calls of one predictor wait for each other.
 
     Args:
-        path: as given to ``export``, without a suffix.
-        threads: of the math library; default: Paddle's choice.
+        path: the folder.
+        threads: in which one call computes; default: one for each physical core.
 
     Attributes:
-        info: what was exported along: ``input_shape`` (C, H, W), and perhaps transforms and class names.
+        info: the manifest: ``input_shape`` (C, H, W), ``dtype``, ``report``, ``accuracy``, versions and checksums, and
+            perhaps ``transforms``, ``image_mode`` and ``class_names``.
+        densities: share of positions that each sampling mask kept in the last run, by layer name; {} for a network
+            that does not sample.
 
     Raises:
-        FileNotFoundError: there is no exported network.
+        FileNotFoundError: there is no exported network, or a file of it is missing.
+        RuntimeError: the folder is of another version, a file was changed, or the compiled kernels are needed and not
+            there.
         ValueError: ``threads`` is less than 1.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        missing = [f"{path}{suffix}" for suffix in (PROGRAM, PARAMETERS, INFO) if not Path(f"{path}{suffix}").is_file()]
-        if missing:
-            raise FileNotFoundError(
-                f"no exported network at {path}: {missing[0]} is missing (tools/export.py makes it)"
-            )
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be >= 1, got {threads}")
-        self.info: dict[str, Any] = yaml.safe_load(Path(f"{path}{INFO}").read_text(encoding="utf-8"))
-        config = inference.Config(f"{path}{PROGRAM}", f"{path}{PARAMETERS}")
+        self.info: dict[str, Any] = bundle.read(path)
+        _check_versions(self.info, Path(path))
+        if self.info["engine"]:
+            require_engine(f"the exported network at {path}")
+        self.densities: dict[str, float] = {}
+        config = inference.Config(*(str(Path(path) / name) for name in (bundle.PROGRAM, bundle.PARAMETERS)))
         config.disable_gpu()
+        # oneDNN, which Paddle 3.3.1 would turn on, hands custom ops tensors in layouts that they do not know, and fails
+        # at nearest interpolation
         config.disable_mkldnn()
         config.disable_glog_info()
-        if threads is not None:
-            config.set_cpu_math_library_num_threads(threads)
+        config.set_cpu_math_library_num_threads(threads or physical_cores())
         self._predictor = inference.create_predictor(config)
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
-        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+        self._outputs = [self._predictor.get_output_handle(n) for n in self._predictor.get_output_names()]
+        self._lock = threading.Lock()
+        weakref.finalize(self, _release, self.info["programs"]).atexit = False
 
-    def run(self, images: np.ndarray) -> np.ndarray:
-        """Return the network's output for ``images``, float32 [N, C, H, W]; ValueError if they do not fit."""
-        shape = tuple(self.info["input_shape"])
-        if not isinstance(images, np.ndarray) or images.dtype != np.float32 or images.shape[1:] != shape:
+    def run(self, images: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        """Return what the network returns for ``images``, float32 [N, C, H, W]: an array, or a list of them.
+
+        N, and unless ``info["fixed_size"]`` H and W, may be others in each call.
+
+        Raises:
+            ValueError: the images do not fit, or hold NaN or infinity.
+            RuntimeError: the network cannot run on images of this size, or its output is not a number.
+        """
+        self._check(images)
+        with self._lock:
+            self._input.reshape(images.shape)
+            self._input.copy_from_cpu(np.ascontiguousarray(images))
+            try:
+                self._predictor.run()
+            except (RuntimeError, OSError, ValueError) as error:
+                raise RuntimeError(self._failure(images, _last_line(error))) from error
+            outputs = [handle.copy_to_cpu() for handle in self._outputs]
+            if any(np.isnan(array).any() for array in outputs):
+                raise RuntimeError(self._failure(images, "its output is NaN"))
+            if self.info["masks"]:
+                self.densities = dict(zip(self.info["masks"], map(float, outputs.pop())))
+        return outputs if self.info["returns"] == "list" else outputs[0]
+
+    def _failure(self, images: np.ndarray, reason: str) -> str:
+        return (
+            f"the exported network failed on images {list(images.shape)} ({reason}); "
+            f"it was tested with {self.info['input_shape']}"
+        )
+
+    def _check(self, images: np.ndarray) -> None:
+        channels, *size = self.info["input_shape"]
+        wanted = [channels, *size] if self.info["fixed_size"] else [channels, "H", "W"]
+        fits = isinstance(images, np.ndarray) and images.dtype == np.float32 and images.ndim == 4
+        if not fits or any(isinstance(n, int) and n != got for n, got in zip(wanted, images.shape[1:])):
             got = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
-            raise ValueError(f"expected a float32 array [N, {', '.join(map(str, shape))}], got {got}")
+            raise ValueError(f"expected a float32 array [N, {', '.join(map(str, wanted))}], got {got}")
         if len(images) == 0:
             raise ValueError("expected at least one image, got an empty batch")
-        self._input.reshape(images.shape)
-        self._input.copy_from_cpu(np.ascontiguousarray(images))
-        self._predictor.run()
-        return self._output.copy_to_cpu()
+        height, width = self.info["smallest_size"]
+        if images.shape[2] < height or images.shape[3] < width:
+            raise ValueError(f"expected images of at least {height}x{width}, got {images.shape[2]}x{images.shape[3]}")
+        if not np.isfinite(images).all():
+            raise ValueError("the images hold NaN or infinity, and ReLU would hide it in the result")
+
+
+def missing_engine() -> str:
+    """Why the compiled engine cannot be used here, and what to do; empty if it can be used."""
+    if loader.mode() == "reference":
+        return "PPEFFCONV_OPS=reference switches it off"
+    library = loader.library()
+    if "deployed" in library.ops:
+        return ""
+    reason = library.reason or f"{library.path} lacks it"
+    return reason if loader.HINT in reason else f"{reason}; {loader.HINT}"
+
+
+def require_engine(what: str) -> None:
+    """Raise RuntimeError unless the compiled engine can be used; ``what`` needs it."""
+    if reason := missing_engine():
+        raise RuntimeError(
+            f"{what} needs the compiled engine, which is not here: {reason}. The stock export (export(..., "
+            "deploy=False), tools/export.py --stock) does without it"
+        )
+
+
+def _release(uids: list[str]) -> None:
+    """Give back the weights that the engine packed; another predictor of the same folder packs them again."""
+    for uid in uids:
+        deployed.release(uid)
+
+
+def _check_versions(info: dict[str, Any], path: Path) -> None:
+    """RuntimeError if another Paddle made the folder, or another version of our engine's programs is in it."""
+    made, here = info["versions"]["paddle"], paddle.__version__
+    if made.split(".")[:2] != here.split(".")[:2]:
+        raise RuntimeError(f"{path} was exported with Paddle {made}, here is {here}: export it again, or install that")
+    if info["engine"] and info["versions"]["program"] != VERSION:
+        raise RuntimeError(
+            f"{path} holds a deployed program of version {info['versions']['program']}, this ppeffconv runs version "
+            f"{VERSION}: export the network again"
+        )
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

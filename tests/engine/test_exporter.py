@@ -1,6 +1,11 @@
-"""Export, the check of what was exported, and the predictor."""
+"""Export, and the check of what was exported; the engine's form where it is compiled, the stock one everywhere."""
 
 from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import paddle
@@ -8,16 +13,26 @@ import pytest
 from paddle import nn
 from paddle.nn import functional as F
 
-from ppeffconv.engine import exporter
+import ppeffconv
+from ppeffconv.engine import exporter, loadback
 from ppeffconv.engine.exporter import export
 from ppeffconv.engine.predictor import Predictor
+from ppeffconv.ops import loader
+
+from ..deployed.networks import trained
 
 SHAPE = (2, 9, 7)
-FILES = ["model.json", "model.pdiparams", "model.yaml"]
+FILES = ["manifest.json", "model.json", "model.pdiparams"]
+engine = pytest.mark.skipif("deployed" not in loader.library().ops, reason="kernels not compiled")
+FORMS = [pytest.param(True, marks=engine, id="engine"), pytest.param(False, id="stock")]
+SMALL = {"num_classes": 5, "in_channels": 2}
+METHODS = ["oct", "sp", "versatile", "ddf", "sampled"]
+STOCK = ["oct", "sampled"]  # the interpreter's trace of each method is tested in tests/deployed
+CASES = [pytest.param(name, True, marks=engine) for name in METHODS] + [(name, False) for name in STOCK]
 
 
 class Net(nn.Layer):
-    """Nearest interpolation, which oneDNN in Paddle Inference cannot do, batch norm and dropout."""
+    """Nothing that has a deploy form; nearest interpolation, which oneDNN in Paddle Inference cannot do, dropout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,54 +42,212 @@ class Net(nn.Layer):
         self.fc = nn.Linear(4, 5)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        y = F.interpolate(F.relu(self.norm(self.conv(x))), size=x.shape[2:], mode="nearest")
+        y = F.interpolate(F.relu(self.norm(self.conv(x))), size=paddle.shape(x)[2:], mode="nearest")
         return self.fc(self.drop(y.mean([2, 3])))
 
 
-def images(batch: int) -> np.ndarray:
-    return np.random.default_rng(9).standard_normal((batch, *SHAPE)).astype("float32")
+class Around(nn.Layer):
+    """A user's own network around one that has a deploy form."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.body = small(name)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return F.softmax(self.body(x * 0.5)) + 1
 
 
-@pytest.mark.parametrize("threads", [None, 2])
-def test_predictor_gives_the_numbers_of_the_network(tmp_path, threads):
+def small(name: str = "resnet20", **options) -> nn.Layer:
+    options |= {"eval_mode": "hard"} if name.startswith("sampled") else {}
+    return trained(ppeffconv.create_model(name, **SMALL, **options), 2, (17, 15))
+
+
+def images(batch: int, size: tuple[int, ...] = SHAPE[1:]) -> np.ndarray:
+    return np.random.default_rng(9).standard_normal((batch, 2, *size)).astype("float32")
+
+
+def assert_same(predictor: Predictor, net: nn.Layer, *shapes: tuple[int, tuple[int, int]], atol: float = 1e-4) -> None:
+    net.eval()
+    for batch, size in shapes:
+        with paddle.no_grad():
+            expected = net(paddle.to_tensor(images(batch, size))).numpy()
+        np.testing.assert_allclose(predictor.run(images(batch, size)), expected, atol=atol * expected.std(), rtol=0)
+
+
+def test_a_network_of_ones_own(tmp_path):
     net = Net()
     net.norm.eval()
-    path = export(net, tmp_path / "new" / "model", SHAPE, {"class_names": ["ä", "b", "c", "d", "e"]})
-    assert sorted(p.name for p in path.parent.iterdir()) == FILES
+    facts = {"class_names": ["ä", "b", "c", "d", "e"], "image_mode": "L", "transforms": ["ToArray"]}
+    path = export(net, tmp_path / "new" / "net", SHAPE, deploy=False, info=facts)
+    assert sorted(os.listdir(path)) == FILES
     assert (net.training, net.drop.training, net.norm.training) == (True, True, False)
-    predictor = Predictor(path, threads)
-    assert predictor.info == {"input_shape": [2, 9, 7], "class_names": ["ä", "b", "c", "d", "e"]}
-    net.eval()
-    for batch in (1, 4, 2):
-        expected = net(paddle.to_tensor(images(batch))).numpy()
-        np.testing.assert_allclose(predictor.run(images(batch)), expected, atol=1e-5 * expected.std())
+    info = Predictor(path).info
+    assert {key: info[key] for key in facts} == facts
+    assert (info["input_shape"], info["engine"], info["returns"]) == ([2, 9, 7], False, "array")
+    assert info["versions"]["paddle"] == paddle.__version__
+    assert info["report"]["macs"] == ppeffconv.profile(net, SHAPE).macs
+    assert_same(Predictor(path), net, (1, (9, 7)), (4, (9, 7)), (2, (14, 21)), atol=1e-5)
+    with pytest.raises(ValueError, match="at least 9x7, got 8x7"):
+        Predictor(path).run(images(1, (8, 7)))
 
 
-def test_paddle_itself_loads_it(tmp_path):
-    """paddle.jit.load takes any ``model.<name>.json`` beside the program for another of its functions."""
-    net = Net()
-    path = export(net, tmp_path / "model", SHAPE)
-    net.eval()
-    loaded = paddle.jit.load(str(path))
+@pytest.mark.parametrize(("method", "deploy"), CASES)
+def test_every_method_with_any_batch_and_size(tmp_path, method, deploy):
+    net = small(f"{method}_resnet20")
+    path = export(net, tmp_path / "net", (2, 17, 15), deploy, seed=3)
+    predictor = Predictor(path, threads=2)
+    expected = ppeffconv.deploy(net, seed=3, backend="reference") if method == "sampled" else net
+    assert_same(predictor, expected, (1, (17, 15)), (3, (17, 15)), (2, (20, 33)))
+    assert predictor.info["engine"] is deploy
+    assert len(predictor.info["report"]["lowered"]) >= 3
+    assert predictor.info["accuracy"]["error"] < 1e-4
+    assert predictor.info["accuracy"]["images"] == 6
+
+
+@pytest.mark.parametrize("deploy", FORMS)
+def test_part_of_a_network(tmp_path, deploy):
+    net = Around("sampled_resnet20")
+    predictor = Predictor(export(net, tmp_path / "net", (2, 17, 15), deploy))
+    form = ppeffconv.deploy(net, backend="reference")
+    assert_same(predictor, form, (2, (18, 15)))
+    assert predictor.info["report"]["lowered"][-1].startswith("  the network (Around)")
+    assert next(iter(predictor.densities)) == "body.layer1.0.conv1_mask"
+    assert list(predictor.densities.values()) == pytest.approx(list(form.body.densities.values()))
+
+
+@pytest.mark.parametrize("deploy", FORMS)
+def test_several_outputs(tmp_path, deploy):
+    net = small(features_only=True)
+    predictor = Predictor(export(net, tmp_path / "net", (2, 17, 15), deploy))
+    expected = net(paddle.to_tensor(images(2)))
+    got = predictor.run(images(2))
+    assert len(got) == len(expected) > 1
+    for a, b in zip(got, expected, strict=True):
+        np.testing.assert_allclose(a, b.numpy(), atol=1e-4 * float(b.std()))
+
+
+@engine
+def test_densities_and_the_seed(tmp_path):
+    net = small("sampled_resnet20")
+    results = []
+    for seed in (1, 2):
+        predictor = Predictor(export(net, tmp_path / "net", (2, 17, 15), seed=seed))
+        form = ppeffconv.deploy(net, seed=seed, backend="reference")
+        assert_same(predictor, form, (2, (17, 15)))
+        assert predictor.densities == pytest.approx(form.densities)
+        assert predictor.info["seed"] == seed
+        report = predictor.info["report"]
+        assert report["macs_at_densities"] < report["macs"]
+        results.append(predictor.run(images(2)))
+    assert not np.allclose(*results)
+
+
+@engine
+def test_a_deployed_network_is_exported_as_it_is(tmp_path):
+    net = small("oct_resnet20")
+    form = ppeffconv.deploy(net)
+    predictor = Predictor(export(form, tmp_path / "net", (2, 17, 15)))
+    assert_same(predictor, net, (2, (18, 15)))
+    assert predictor.info["programs"] == [form.uid]
+    assert (form.backend, form.traced_backend, type(form)) == ("auto", "reference", ppeffconv.deployed.Deployed)
+
+
+@engine
+def test_bfloat16_tells_its_price(tmp_path):
+    net = small()
+    predictor = Predictor(export(net, tmp_path / "net", (2, 17, 15), dtype="bfloat16"))
+    assert predictor.info["dtype"] == "bfloat16"
+    assert 1e-4 < predictor.info["accuracy"]["error"] < 0.1
+    assert 0 < predictor.info["accuracy"]["top1_agreement"] <= 1
+    assert_same(predictor, net, (2, (18, 15)), atol=0.1)
+
+
+def test_bfloat16_is_for_the_engine(tmp_path):
+    with pytest.raises(ValueError, match="deploy=False needs dtype float32"):
+        export(small(), tmp_path / "net", (2, 17, 15), deploy=False, dtype="bfloat16")
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, got 'half'"):
+        export(small(), tmp_path / "net", (2, 17, 15), deploy=False, dtype="half")
+
+
+def test_fixed_size(tmp_path):
+    class Flat(Net):
+        def forward(self, x):
+            return self.conv(x).reshape([x.shape[0], 4 * 5 * 4]) * 2
+
+    with pytest.raises(RuntimeError, match=r"export\(..., fixed_size=True\)"):
+        export(Flat(), tmp_path / "net", SHAPE, deploy=False)
+    predictor = Predictor(export(Flat(), tmp_path / "net", SHAPE, deploy=False, fixed_size=True))
+    assert predictor.run(images(3)).shape == (3, 80)
+    with pytest.raises(ValueError, match=r"expected a float32 array \[N, 2, 9, 7\], got float32 \[3, 2, 9, 8\]"):
+        predictor.run(images(3, (9, 8)))
+
+
+def test_paddle_itself_loads_a_stock_export(tmp_path):
+    net = small()
+    path = export(net, tmp_path / "net", (2, 17, 15), deploy=False)
+    loaded = paddle.jit.load(str(path / "model"))
     loaded.eval()
-    images_ = paddle.to_tensor(images(2))
-    np.testing.assert_allclose(loaded(images_).numpy(), net(images_).numpy(), atol=1e-6)
+    got = loaded(paddle.to_tensor(images(2)))
+    got = got[0] if isinstance(got, (list, tuple)) else got
+    expected = net(paddle.to_tensor(images(2))).numpy()
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-4 * expected.std())
+
+
+@pytest.mark.parametrize("deploy", FORMS)
+def test_in_a_fresh_process(tmp_path, deploy):
+    """The engine's form loads the compiled kernels, a stock export needs none."""
+    net = small("oct_resnet20")
+    path = export(net, tmp_path / "net", (2, 17, 15), deploy)
+    np.save(tmp_path / "x.npy", images(2))
+    script = (
+        "import sys, numpy as np; from ppeffconv import Predictor\n"
+        "np.save(sys.argv[3], Predictor(sys.argv[1]).run(np.load(sys.argv[2])))"
+    )
+    words = [sys.executable, "-W", "ignore", "-c", script, path, tmp_path / "x.npy", tmp_path / "y.npy"]
+    subprocess.run(words, env={**os.environ, "PPEFFCONV_OPS": "auto" if deploy else "reference"}, check=True)
+    expected = net(paddle.to_tensor(images(2))).numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, atol=1e-4 * expected.std())
+
+
+@engine
+def test_the_engine_is_switched_off(tmp_path, monkeypatch):
+    path = export(small(), tmp_path / "net", (2, 17, 15))
+    monkeypatch.setenv("PPEFFCONV_OPS", "reference")
+    with pytest.raises(RuntimeError, match=r"at .* needs the compiled engine, which is not here: PPEFFCONV_OPS"):
+        Predictor(path)
+
+
+def test_without_the_engine(tmp_path, monkeypatch):
+    monkeypatch.setattr(loader, "_library", loader.Library(reason=f"nobody compiled it; {loader.HINT}"))
+    with pytest.raises(RuntimeError, match=r"nobody compiled it; `python -m ppeffconv.ops build` .*deploy=False"):
+        export(small(), tmp_path / "net", (2, 17, 15))
+    assert not (tmp_path / "net").exists()
 
 
 def test_a_difference_fails_and_keeps_the_earlier_export(tmp_path, monkeypatch):
-    path = export(Net(), tmp_path / "model", SHAPE)
-    before = path.with_suffix(".pdiparams").read_bytes()
+    path = export(Net(), tmp_path / "net", SHAPE, deploy=False)
+    before = (path / "model.pdiparams").read_bytes()
 
     class Wrong(Predictor):
         def run(self, images):
             result = super().run(images)
-            return result * 1.001 if len(images) == 3 else result
+            return result * 1.001 if images.shape == (2, 2, 13, 13) else result
 
     monkeypatch.setattr(exporter, "Predictor", Wrong)
-    with pytest.raises(RuntimeError, match="differs from the network by .* on a batch of 3"):
-        export(Net(), path, SHAPE)
-    assert path.with_suffix(".pdiparams").read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == FILES
+    with pytest.raises(RuntimeError, match=r"differs from the network by .* on images \[2, 2, 13, 13\]"):
+        export(Net(), path, SHAPE, deploy=False)
+    assert (path / "model.pdiparams").read_bytes() == before
+    assert os.listdir(tmp_path) == ["net"]
+
+
+def test_a_result_that_is_not_a_number_is_a_difference():
+    net = Net()
+    net.eval()
+    check = loadback.Check(net, net, SHAPE, fixed_size=True)
+    with pytest.raises(RuntimeError, match="differs from the network by nan"):
+        loadback.compare(lambda x: np.full((len(x), 5), np.nan, "float32"), check, "it")
+    with pytest.raises(RuntimeError, match="differs from the network by inf"):
+        loadback.compare(lambda x: np.zeros((len(x), 4), "float32"), check, "it")
 
 
 def test_random_network_is_refused(tmp_path):
@@ -83,7 +256,7 @@ def test_random_network_is_refused(tmp_path):
             return super().forward(x) + paddle.rand([1])
 
     with pytest.raises(RuntimeError, match="two outputs for one input in eval mode"):
-        export(Noisy(), tmp_path / "model", SHAPE)
+        export(Noisy(), tmp_path / "net", SHAPE, deploy=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,30 +264,28 @@ def test_output_that_is_not_finite_is_refused(tmp_path):
     net = Net()
     net.fc.bias.set_value(paddle.full([5], float("nan")))
     with pytest.raises(RuntimeError, match="output for random images is not finite"):
-        export(net, tmp_path / "model", SHAPE)
+        export(net, tmp_path / "net", SHAPE, deploy=False)
 
 
 @pytest.mark.parametrize("shape", [(1, 8), (0, 8, 8)])
 def test_bad_shape(tmp_path, shape):
     with pytest.raises(ValueError, match="input_shape must be"):
-        export(Net(), tmp_path / "model", shape)
+        export(Net(), tmp_path / "net", shape)
 
 
-def test_predictor_checks_its_input(tmp_path):
-    path = export(Net(), tmp_path / "model", SHAPE)
-    predictor = Predictor(path)
-    for wrong in (images(1).astype("float64"), images(1)[:, :1], images(1)[0], [1.0]):
-        with pytest.raises(ValueError, match=r"expected a float32 array \[N, 2, 9, 7\], got"):
-            predictor.run(wrong)
-    with pytest.raises(ValueError, match="empty batch"):
-        predictor.run(images(0))
-    strided = np.ascontiguousarray(images(2).transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2)
-    np.testing.assert_array_equal(predictor.run(strided), predictor.run(images(2)))
+@engine
+def test_a_network_without_a_deploy_form(tmp_path):
+    with pytest.raises(ValueError, match=r"no part of the network has a deploy form.* deploy=False\) takes"):
+        export(Net(), tmp_path / "net", SHAPE)
 
 
-def test_predictor_without_a_network(tmp_path):
-    with pytest.raises(FileNotFoundError, match="model.json is missing"):
-        Predictor(tmp_path / "model")
-    path = export(Net(), tmp_path / "model", SHAPE)
-    with pytest.raises(ValueError, match="threads must be >= 1, got 0"):
-        Predictor(path, threads=0)
+def test_facts_that_nobody_reads(tmp_path):
+    with pytest.raises(ValueError, match="info may hold transforms, image_mode, class_names, got dtype"):
+        export(Net(), tmp_path / "net", SHAPE, deploy=False, info={"dtype": 1})
+
+
+def test_the_manifest_is_readable(tmp_path):
+    path = export(Net(), tmp_path / "net", SHAPE, deploy=False)
+    text = (path / "manifest.json").read_text()
+    assert json.loads(text)["report"]["lowered"] == ["nothing was lowered: Paddle's own operators run it"]
+    assert str(tmp_path) not in text

@@ -1,0 +1,107 @@
+"""The network as a static program: what `export` saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import paddle
+from paddle import Tensor, nn
+from paddle.jit import not_to_static
+
+from ..deployed import Deployed
+from ..deployed.steps import ENGINE_ACTIVATIONS
+
+INPUT = "images"
+# what Paddle raises for code that it cannot trace
+TRACING_ERRORS = (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, IndexError, KeyError, OSError)
+
+
+def deployed_layers(net: nn.Layer) -> list[Deployed]:
+    """The layers of ``net`` that are programs; perhaps itself."""
+    return [layer for layer in net.sublayers(include_self=True) if isinstance(layer, Deployed)]
+
+
+class _Recording(Deployed):
+    """A program that keeps the densities of the graph into which it is traced."""
+
+    @not_to_static
+    def _record(self, densities: Tensor | list[Tensor]) -> None:
+        parts = densities if isinstance(densities, list) else [densities]
+        self.traced_densities = [part.reshape([-1]) for part in parts]
+
+
+class Traced(nn.Layer):
+    """A network for tracing: its outputs, and as the last one the densities of its sampling masks, if it has any.
+
+    Args:
+        net: [N, C, H, W] -> tensor or list of tensors.
+        engine: put the compiled engine's op into the program where it can run a part; else Paddle's own ops only.
+        densities: return them as well.
+
+    Attributes:
+        engine: whether the program needs the compiled engine.
+        masks: names of the sampling masks, in the order of their densities.
+        returns: "array" or "list", what ``net`` returned when it was traced.
+    """
+
+    def __init__(self, net: nn.Layer, engine: bool, densities: bool = True) -> None:
+        super().__init__()
+        self.net = net
+        self._programs = deployed_layers(net)
+        self._backends = ["cpu" if engine and _runs(layer) else "reference" for layer in self._programs]
+        self.engine = "cpu" in self._backends
+        masks = [step for layer in self._programs for step in layer.program.masks] if densities else []
+        self.masks = [step.label or step.out for step in masks]
+        self.returns = "array"
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return self._collect(self.net(images))
+
+    @not_to_static
+    def _collect(self, outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
+        self.returns = "list" if isinstance(outputs, (list, tuple)) else "array"
+        flat = list(outputs) if self.returns == "list" else [outputs]
+        if self.masks:
+            flat.append(paddle.concat([part for layer in self._programs for part in layer.traced_densities]))
+        return flat
+
+    def save(self, prefix: Path, input_shape: Sequence[int], fixed_size: bool) -> None:
+        """Save the program for any batch size, and unless ``fixed_size`` any height and width, as ``prefix``.json.
+
+        Raises:
+            RuntimeError: it cannot be traced.
+        """
+        size = list(input_shape[1:]) if fixed_size else [None, None]
+        spec = paddle.static.InputSpec([None, input_shape[0], *size], "float32", name=INPUT)
+        try:
+            with self._recording(), paddle.no_grad():
+                paddle.jit.save(self, str(prefix), input_spec=[spec])
+        except TRACING_ERRORS as error:
+            remedy = "" if fixed_size else "; if it needs one image size, export(..., fixed_size=True)"
+            raise RuntimeError(f"Paddle cannot trace the network ({_first_line(error)}){remedy}") from error
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """The programs take their part in a trace."""
+        before = [(layer, layer.traced_backend, type(layer)) for layer in self._programs]
+        for layer, backend in zip(self._programs, self._backends):
+            layer.traced_backend, layer.__class__ = backend, _Recording
+            _ = layer.uid  # a fingerprint of numbers, which a traced graph does not have
+        try:
+            yield
+        finally:
+            for layer, backend, kind in before:
+                layer.traced_backend, layer.__class__ = backend, kind
+                vars(layer).pop("traced_densities", None)
+
+
+def _runs(layer: Deployed) -> bool:
+    """Whether the engine knows every step of a program."""
+    return all(step.keys.get("act", "none") in ENGINE_ACTIVATIONS for step in layer.program.steps)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "transformed code" not in line]
+    return next((line for line in lines if "Error" in line), (lines or [type(error).__name__])[0])
