@@ -43,14 +43,12 @@ class Network : public AnyNetwork {
   Network(const Program& program, const std::vector<Weight>& weights) {
     flat = program.flat, channels = program.channels, seed_ = program.seed;
     name(program.input, program.channels);
-    for (const Step& step : program.steps) {
-      operations_.push_back(make(step, weights, program));
-      step.check_known();
-      Operation<T>& made = *operations_.back();
-      made.out = name(step.out, made_channels_);
-      if (step.op == "mask") mask_of_[made.out] = masks++;
+    for (const Step& step : program.steps) add(step, weights, program);
+    for (const std::string& output : program.outputs) {
+      outputs_.push_back(find(output, "output"));
+      PD_CHECK(mask_of_.count(outputs_.back()) == 0, "deployed: a mask cannot be an output");
     }
-    for (const std::string& output : program.outputs) outputs_.push_back(find(output, "output"));
+    for (auto& operation : operations_) operation->settle();
     settle_masked();
   }
 
@@ -65,7 +63,7 @@ class Network : public AnyNetwork {
     std::unique_ptr<Plan> plan = take_plan(dims);
     plan->images = images;
     Profile& profile = Profile::of_thread();
-    if (profile.on) profile.ms.assign(operations_.size() + 2, 0);
+    if (profile.on) profile.ms.assign(operation_of_.size() + 1, 0);
 #pragma omp parallel num_threads(int(plan->threads))
     {
       const Team team{omp_get_thread_num(), omp_get_num_threads()};
@@ -75,7 +73,7 @@ class Network : public AnyNetwork {
 #pragma omp barrier
         if (profile.on && team.rank == 0) {
           const double now = omp_get_wtime();
-          profile.ms[operation] += 1e3 * (now - last);
+          profile.ms[step_of(operation)] += 1e3 * (now - last);
           last = now;
         }
       }
@@ -104,6 +102,19 @@ class Network : public AnyNetwork {
     widths_.push_back(width);
     return int(widths_.size()) - 1;
   }
+  void add(const Step& step, const std::vector<Weight>& weights, const Program& program) {
+    auto* before = operations_.empty() ? nullptr : dynamic_cast<Mask<T>*>(operations_.back().get());
+    const bool joins = step.op == "mask" && before && before->inputs[0] == find(step.word("in"), step.text) &&
+                       before->join({step, weights});
+    if (!joins) operations_.push_back(make(step, weights, program));
+    operation_of_.push_back(operations_.size() - 1);
+    step.check_known();
+    const int out = name(step.out, joins ? 1 : made_channels_);
+    if (step.op == "mask") mask_of_[out] = masks++;
+    if (joins) before->more.push_back(out);
+    if (!joins) operations_.back()->out = out;
+  }
+
   int find(const std::string& value, const std::string& where) const {
     const auto found = values_.find(value);
     PD_CHECK(found != values_.end(), "deployed: there is no value '", value, "' yet: ", where);
@@ -112,11 +123,9 @@ class Network : public AnyNetwork {
 
   std::unique_ptr<Operation<T>> make(const Step& step, const std::vector<Weight>& weights, const Program& program);
 
-  // Adds an optional input; its position.
-  int also(std::vector<int>* inputs, const Step& step, const char* key) const {
-    if (!step.has(key)) return -1;
-    inputs->push_back(find(step.word(key), step.text));
-    return int(inputs->size()) - 1;
+  // The first step that the operation stands for; behind all steps for the conversion of the input.
+  size_t step_of(size_t operation) const {
+    return std::find(operation_of_.begin(), operation_of_.end(), operation) - operation_of_.begin();
   }
 
   // A convolution under a mask leaves out pixels that nobody reads: those who read it are under the same mask, and
@@ -150,6 +159,7 @@ class Network : public AnyNetwork {
                operation->text);
       check_size({out.batch, out.height, out.width, round_up(out.channels, 32)}, "a feature map");
       dims[operation->out] = out;
+      for (size_t i = 0; i < operation->more.size(); ++i) dims[operation->more[i]] = operation->infer_more(in, i);
     }
     return dims;
   }
@@ -186,6 +196,7 @@ class Network : public AnyNetwork {
   std::vector<int64_t> place(const std::vector<Dims>& dims, int64_t* bytes) const;
 
   std::vector<std::unique_ptr<Operation<T>>> operations_;
+  std::vector<size_t> operation_of_;  // each step's
   std::map<std::string, int> values_;
   std::map<int, int64_t> mask_of_;
   std::vector<int64_t> widths_;

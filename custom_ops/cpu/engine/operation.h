@@ -34,9 +34,15 @@ struct Weight {
 // The active pixels of a mask, found anew in every run.
 struct Active {
   std::vector<int32_t> list;
-  std::vector<uint8_t> kept;  // of every pixel: 0 or 1
+  std::vector<uint8_t> kept;  // of every pixel, 0 or 1, and a few to spare
   int64_t count = 0, pixels = 0;
 
+  // The next `count` of them, at most eight, a byte each.
+  uint64_t kept_bytes(int64_t from, int64_t count) const {
+    uint64_t bytes;
+    std::memcpy(&bytes, kept.data() + from, 8);
+    return count < 8 ? bytes & ((uint64_t{1} << 8 * count) - 1) : bytes;
+  }
   double density() const { return pixels ? double(count) / pixels : 0; }
   // What is computed: beyond the density where the list no longer pays everything, if it may.
   Rows rows(bool all) const { return all && density() > kBreakEven ? Rows{pixels} : Rows{count, list.data()}; }
@@ -57,7 +63,8 @@ class Binder {
   std::vector<Map<T>> in;
   Map<T> out;
   std::vector<std::shared_ptr<Active>> masks;  // of the inputs; null where one is no mask
-  std::shared_ptr<Active> mask_out;
+  std::vector<Map<T>> outs;                     // of masks, which may be several, and have no data
+  std::vector<std::shared_ptr<Active>> active;  // and what becomes of them
   const float* const* images = nullptr;  // the program's input, NCHW, of the present run
   const RowFunctions<T>* rows = nullptr;
   const T* zeros = nullptr;
@@ -108,9 +115,12 @@ class Operation {
   std::string text;
   std::vector<int> inputs;  // values, in the order of Binder::in
   int out = -1;
+  std::vector<int> more;  // values that are made beside `out`
   int in_place = -1;  // position of the input that the output may overwrite where nobody else needs it
 
   virtual Dims infer(const std::vector<Dims>& in) const = 0;
+  virtual Dims infer_more(const std::vector<Dims>&, size_t) const { return {}; }
+  virtual void settle() {}  // when the network is complete
   virtual void bind(Binder<T>& binder) const = 0;
 
  protected:

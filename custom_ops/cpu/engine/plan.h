@@ -76,7 +76,14 @@ Binder<T> Network<T>::binder(const Operation<T>& operation, Plan* plan, char* ar
     binder.in.push_back(plan->maps[value]);
     binder.masks.push_back(plan->active[value]);
   }
-  binder.out = plan->maps[operation.out], binder.mask_out = plan->active[operation.out];
+  binder.out = plan->maps[operation.out];
+  if (mask_of_.count(operation.out)) {
+    binder.outs = {binder.out}, binder.active = {plan->active[operation.out]};
+    for (int value : operation.more) {
+      binder.outs.push_back(plan->maps[value]);
+      binder.active.push_back(plan->active[value]);
+    }
+  }
   binder.images = &plan->images, binder.rows = &plan->rows, binder.zeros = plan->zeros.data();
   binder.context = &plan->context, binder.threads = plan->threads, binder.seed = seed_;
   return binder;

@@ -12,44 +12,85 @@ inline float uniform(int64_t position, int64_t stream, int64_t seed) {
   return (float(v >> 8) + 0.5f) * 0x1p-24f;
 }
 
-// A convolution to one logit: as a 1x1 convolution to one map per tap, which then are shifted and summed.
+// Convolutions to one logit each, of one map: as a 1x1 convolution to a channel per tap, which then are shifted and
+// summed. Masks that follow one another share it.
 template <typename T>
 class Mask : public Operation<T> {
  public:
-  Mask(const Definition& d, int64_t channels, int64_t seed)
-      : Operation<T>(d.step), windows_(d.step, d.weight("weight", 4).shape[2], d.weight("weight", 4).shape[3]),
-        seed_(seed) {
+  Mask(const Definition& d, int64_t channels, int64_t seed) : Operation<T>(d.step), channels_(channels), seed_(seed) {
+    add(d);
+  }
+
+  // One more mask of the same map.
+  bool join(const Definition& d) {
     const Weight& weight = d.weight("weight", 4);
-    this->check(weight.shape[0] == 1 && weight.shape[1] == channels && taps() <= kPanel, "the weight does not fit");
-    bias_ = d.vector("bias", 1)[0], grid_ = d.step.number("grid", 0), noise_ = d.step.number("noise", 0) != 0;
-    stream_ = d.step.number("stream", 0);
-    this->check(grid_ >= 0, "the grid must not be negative");
-    if (!weight.data) return;
-    PhaseBuilder<T> phase(taps());
-    phase.add(0, 0, 0, 0, channels, [&](int64_t c, int64_t t) { return weight.data[c * taps() + t]; });
-    std::vector<Group> one(1, {0, taps(), {}, {}});
+    if ((branches_.size() + 1) * kLanes > kPanel || weight.shape[2] * weight.shape[3] > kLanes) return false;
+    add(d);
+    return true;
+  }
+  // Once all have joined.
+  void settle() override {
+    if (branches_[0].weights.empty()) return;
+    const int64_t columns = int64_t(branches_.size() - 1) * kLanes + branches_.back().taps();
+    PhaseBuilder<T> phase(columns);
+    phase.add(0, 0, 0, 0, channels_, [&](int64_t c, int64_t column) {
+      const Branch& branch = branches_[column / kLanes];
+      const int64_t tap = column % kLanes;
+      return tap < branch.taps() ? branch.weights[c * branch.taps() + tap] : 0.0f;
+    });
+    std::vector<Group> one(1, {0, columns, {}, {}});
     one[0].phases.push_back(phase.take());
     product_ = pack<T>(std::move(one), 1);
   }
-  Dims infer(const std::vector<Dims>& in) const override { return windows_.output(in[0], 1); }
+
+  Dims infer(const std::vector<Dims>& in) const override { return branches_[0].windows.output(in[0], 1); }
+  Dims infer_more(const std::vector<Dims>& in, size_t i) const override {
+    return branches_[i + 1].windows.output(in[0], 1);
+  }
 
   void bind(Binder<T>& b) const override {
     const Map<T>& in = b.in[0];
-    const Map<T> shares = b.scratch_map({in.batch, in.height, in.width, taps()});
+    const int64_t columns = int64_t(branches_.size() - 1) * kLanes + branches_.back().taps();
+    const Map<T> shares = b.scratch_map({in.batch, in.height, in.width, columns});
     Call<T> call(shares);
     call.sources = {{in}};
-    call.targets = {{0, taps()}};
+    call.targets = {{0, columns}};
     b.product(&product_, std::move(call));
+    for (size_t i = 0; i < branches_.size(); ++i) bind_branch(b, branches_[i], shares, i);
+  }
 
-    Active* active = b.mask_out.get();
-    active->pixels = b.out.pixels();
-    active->kept.resize(active->pixels);
+ private:
+  struct Branch {
+    Windows windows;
+    float bias;
+    int64_t grid, stream;
+    bool noise;
+    std::vector<float> weights;
+
+    int64_t taps() const { return windows.kernel_h * windows.kernel_w; }
+  };
+
+  void add(const Definition& d) {
+    const Weight& weight = d.weight("weight", 4);
+    Branch branch{Windows(d.step, weight.shape[2], weight.shape[3]), d.vector("bias", 1)[0], d.step.number("grid", 0),
+                  d.step.number("stream", 0), d.step.number("noise", 0) != 0, {}};
+    this->check(weight.shape[0] == 1 && weight.shape[1] == channels_ && branch.taps() <= kLanes && branch.grid >= 0,
+                "the weight does not fit, or the grid is negative");
+    if (weight.data) branch.weights.assign(weight.data, weight.data + weight.size());
+    branches_.push_back(std::move(branch));
+  }
+
+  void bind_branch(Binder<T>& b, const Branch& branch, const Map<T>& shares, size_t i) const {
+    const Map<T> out = b.outs[i];
+    Active* active = b.active[i].get();
+    active->pixels = out.pixels();
+    active->kept.resize(active->pixels + 8);
     active->list.resize(active->pixels);
     int64_t* counts = b.template scratch<int64_t>(b.threads);
-    b.task([=, out = b.out, this](Team team) {
+    b.task([=, which = &branch, this](Team team) {
       int64_t count = 0;
-      for_each_pixel(out, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
-        count += active->kept[i] = keep(shares, image, y, x, out.width);
+      for_each_pixel(out, team, [&](int64_t at, int64_t image, int64_t y, int64_t x) {
+        count += active->kept[at] = keep(*which, shares, i * kLanes, image, y, x, out.width);
       });
       counts[team.rank] = count;
     });
@@ -57,31 +98,27 @@ class Mask : public Operation<T> {
       const Share share = team.share(active->pixels);
       int64_t at = 0;
       for (int64_t r = 0; r < team.rank; ++r) at += counts[r];
-      for (int64_t i = share.begin; i < share.end; ++i) {
-        if (active->kept[i]) active->list[at++] = int32_t(i);
+      for (int64_t p = share.begin; p < share.end; ++p) {
+        if (active->kept[p]) active->list[at++] = int32_t(p);
       }
       if (team.rank + 1 == team.size) active->count = at;
     });
   }
 
- private:
-  int64_t taps() const { return windows_.kernel_h * windows_.kernel_w; }
-
-  bool keep(const Map<T>& shares, int64_t image, int64_t y, int64_t x, int64_t width) const {
-    if (grid_ > 0 && y % grid_ == 0 && x % grid_ == 0) return true;
-    const T* pixels[kPanel];
-    int64_t at[kPanel];
-    const int64_t count = find_window(shares, image, y, x, windows_, pixels, at);
-    float logit = bias_;
-    for (int64_t k = 0; k < count; ++k) logit += to_float(pixels[k][at[k]]);
-    if (!noise_) return logit >= 0;
-    return uniform(y * width + x, stream_, seed_) < 1 / (1 + std::exp(-logit));
+  bool keep(const Branch& branch, const Map<T>& shares, int64_t first, int64_t image, int64_t y, int64_t x,
+            int64_t width) const {
+    if (branch.grid > 0 && y % branch.grid == 0 && x % branch.grid == 0) return true;
+    const T* pixels[kLanes];
+    int64_t at[kLanes];
+    const int64_t count = find_window(shares, image, y, x, branch.windows, pixels, at);
+    float logit = branch.bias;
+    for (int64_t k = 0; k < count; ++k) logit += to_float(pixels[k][first + at[k]]);
+    if (!branch.noise) return logit >= 0;
+    return uniform(y * width + x, branch.stream, seed_) < 1 / (1 + std::exp(-logit));
   }
 
-  Windows windows_;
-  float bias_;
-  int64_t grid_, stream_, seed_;
-  bool noise_;
+  int64_t channels_, seed_;
+  std::vector<Branch> branches_;
   Product<T> product_;
 };
 
@@ -95,14 +132,8 @@ class Fill : public Operation<T> {
     const Weight& table = d.weight("table", 2);
     this->check(table.shape[0] == table.shape[1] && table.shape[0] % 2 == 1 && table.size() <= kWindow,
                 "the table must be square and odd");
-    if (!table.data) return;
-    const int64_t radius = table.shape[0] / 2;
-    for (int64_t y = -radius; y <= radius; ++y) {
-      for (int64_t x = -radius; x <= radius; ++x) {
-        const float weight = table.data[(y + radius) * table.shape[0] + x + radius];
-        if (weight != 0) around_.push_back({y, x, weight});
-      }
-    }
+    radius_ = table.shape[0] / 2;
+    if (table.data) table_.assign(table.data, table.data + table.size());
   }
 
   bool add = false;
@@ -138,25 +169,25 @@ class Fill : public Operation<T> {
   }
 
  private:
-  struct Neighbour {
-    int64_t y, x;
-    float weight;
-  };
-
   // The active pixels around one, with weights that are normalised. Those too small to be seen are left out.
   int64_t neighbours(const Map<T>& in, const Active& active, int64_t image, int64_t y, int64_t x, const T** pixels,
                      float* weights) const {
-    constexpr float kUnseen = 3e-8f;
+    constexpr float kUnseen = 2e-6f;  // of the whole: in a 7x7 window they are less than a ten-thousandth of it
+    const int64_t left = std::max(x - radius_, int64_t{0}), right = std::min(x + radius_ + 1, in.width);
+    const int64_t top = std::max(y - radius_, int64_t{0}), bottom = std::min(y + radius_ + 1, in.height);
     int64_t count = 0, seen = 0;
     float total = 1e-5f;
-    for (const Neighbour& n : around_) {
-      const int64_t row = y + n.y, column = x + n.x;
-      if (row < 0 || row >= in.height || column < 0 || column >= in.width) continue;
-      const int64_t at = (image * in.height + row) * in.width + column;
-      if (!active.kept[at]) continue;
-      pixels[count] = in.pixel(at);
-      weights[count++] = n.weight;
-      total += n.weight;
+    for (int64_t row = top; row < bottom; ++row) {
+      const float* table = table_.data() + (row - y + radius_) * (2 * radius_ + 1) + radius_ - x;
+      const int64_t first = (image * in.height + row) * in.width;
+      for (int64_t column = left; column < right; column += 8) {
+        uint64_t kept = active.kept_bytes(first + column, right - column);
+        for (; kept; kept &= kept - 1) {
+          const int64_t at = column + __builtin_ctzll(kept) / 8;
+          pixels[count] = in.pixel(first + at);
+          total += weights[count++] = table[at];
+        }
+      }
     }
     for (int64_t k = 0; k < count; ++k) {
       if (!(weights[k] >= kUnseen * total)) continue;
@@ -168,7 +199,8 @@ class Fill : public Operation<T> {
 
   Act act_;
   std::vector<float> shift_;
-  std::vector<Neighbour> around_;
+  int64_t radius_ = -1;  // of the window; without a table nothing lies in it
+  std::vector<float> table_;
 };
 
 }  // namespace ppeffconv::engine
