@@ -39,8 +39,21 @@ inline __attribute__((always_inline)) void multiply_unit(Floats (&sum)[R][N], co
   }
 }
 
+template <bool kNative, typename T>
+inline void store_finished(T* to, Floats value) {
+#if VECTOR_BYTES == 64
+  if constexpr (kNative && sizeof(T) == 2) {
+    HalfLanes half;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(half) : "v"(value));
+    __builtin_memcpy(to, &half, sizeof half);
+    return;
+  }
+#endif
+  store_part(to, value);
+}
+
 // The sums of a row, from registers to where they belong.
-template <typename T, int N>
+template <typename T, bool kNative, int N>
 inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const Result<T>& to, int row, int64_t channel) {
   const Places<T>& places = *to.places;
   const T *up = places.up[row], *add = places.add[row];
@@ -57,7 +70,7 @@ inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const
     if (add) y += load_part(add + channel + c);
     if (act != Act::kNone) y = y < 0 ? Floats{} : y;
     if (act == Act::kRelu6) y = y > 6 ? splat(6) : y;
-    store_part(out + c, y);
+    store_finished<kNative>(out + c, y);
   }
 }
 
@@ -91,7 +104,7 @@ inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, i
   }
   if (to.places) {
   #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) deliver<T, N>(sum[r], to, r, to.channel + column);
+  for (int r = 0; r < R; ++r) deliver<T, kNative, N>(sum[r], to, r, to.channel + column);
     return;
   }
 #pragma GCC unroll 8
