@@ -21,6 +21,10 @@ from .rng import fixed_seed
 from .traced import Traced, deployed_layers
 
 
+class NoDeployFormError(ValueError):
+    """No part of a network has a deploy form."""
+
+
 def export(
     net: nn.Layer,
     path: str | Path,
@@ -55,11 +59,11 @@ def export(
         ``path``.
 
     Raises:
-        ValueError: an argument is wrong, or no part of the network has a deploy form.
+        ValueError: an argument is wrong, or (`NoDeployFormError`) no part of the network has a deploy form.
         RuntimeError: the engine is not there; the network is random in eval mode, or cannot be traced; what was saved
             gives other numbers; ONNX is asked for and cannot be had.
     """
-    _check_arguments(input_shape, deploy, onnx)
+    _check_arguments(input_shape, deploy, dtype, seed, onnx)
     with _eval_mode(net), fixed_seed(0), bundle.replacing_folder(path) as draft:
         form = _form(net, deploy, dtype, seed)
         _check_dtype(form, deploy, onnx)
@@ -77,9 +81,13 @@ def export(
     return Path(path)
 
 
-def _check_arguments(input_shape: Sequence[int], deploy: bool, with_onnx: bool) -> None:
+def _check_arguments(input_shape: Sequence[int], deploy: bool, dtype: str, seed: int, with_onnx: bool) -> None:
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise ValueError(f"input_shape must be (C, H, W), each >= 1, got {tuple(input_shape)}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed must lie in [0, 2^31), got {seed}")
     if deploy:
         require_engine("a deployed export")
     if with_onnx:
@@ -101,13 +109,11 @@ def _form(net: nn.Layer, deploy: bool, dtype: str, seed: int) -> nn.Layer:
     """What is saved: the deploy form, or the network itself where nothing has one and nothing needs it."""
     if deployed_layers(net):
         return net
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     try:
         return deployed.deploy(net, dtype, seed)
     except ValueError as error:
         if deploy:
-            raise ValueError(f"{error}. export(..., deploy=False) takes the network as it is") from error
+            raise NoDeployFormError(f"{error}. export(..., deploy=False) takes the network as it is") from error
         return net
 
 

@@ -16,7 +16,7 @@ from .build import build_network, check_input, set_device
 from .checkpoint import find_checkpoint
 from .distributed import join, processes, rank
 from .evaluator import evaluate, valid_topk
-from .exporter import export
+from .exporter import NoDeployFormError, export
 from .predictor import Predictor, missing_engine
 from .weights import load_for_inference
 
@@ -69,19 +69,25 @@ def export_run(
     """Export the trained network of ``cfg`` with all that prediction needs; default path: ``export`` in the run.
 
     The input shape is ``Export.input_shape``, else that of the images which the evaluation transforms make. ``options``
-    are those of `export`: ``dtype``, ``seed``, ``onnx``, ``fixed_size``. Where the compiled engine is missing, the
-    export is a stock one, and the log says so.
+    are those of `export`: ``dtype``, ``seed``, ``onnx``, ``fixed_size``. Where the compiled engine is missing, or has
+    nothing to do, the export is a stock one, and the log says so.
     """
-    if not stock and (reason := missing_engine()):
-        get_logger().warning(f"a stock export, which is slower: {reason}")
-        stock = True
     net, facts = load_network(cfg, weights)
     facts = facts or data_facts(build_loader(cfg, "Eval").dataset)
     shape = cfg["Export"]["input_shape"] or facts["input_shape"]
     check_input(net, tuple(shape), cfg["Arch"]["name"])
     info = {key: facts[key] for key in ("class_names", "image_mode")}
     info["transforms"] = cfg["DataLoader"]["Eval"]["transforms"]
-    return export(net, path or cfg.path.parent / "export", shape, not stock, info=info, **options)
+    path = path or cfg.path.parent / "export"
+    reason = "" if stock else missing_engine()
+    if not stock and not reason:
+        try:
+            return export(net, path, shape, info=info, **options)
+        except NoDeployFormError as error:
+            reason = str(error)
+    if reason:
+        get_logger().warning(f"a stock export, which is slower: {reason}")
+    return export(net, path, shape, deploy=False, info=info, **options)
 
 
 def network_parts(cfg: Config, weights: str | Path | None = None) -> dict[str, Any]:

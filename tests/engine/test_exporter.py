@@ -167,6 +167,8 @@ def test_bfloat16_is_for_the_engine(tmp_path):
         export(small(), tmp_path / "net", (2, 17, 15), deploy=False, dtype="bfloat16")
     with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, got 'half'"):
         export(small(), tmp_path / "net", (2, 17, 15), deploy=False, dtype="half")
+    with pytest.raises(ValueError, match=r"seed must lie in \[0, 2\^31\), got -1"):
+        export(small(), tmp_path / "net", (2, 17, 15), deploy=False, seed=-1)
 
 
 def test_fixed_size(tmp_path):

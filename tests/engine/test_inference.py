@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import paddle
 import pytest
 
 from ppeffconv.config import load_config
+from ppeffconv.engine.exporter import export
 from ppeffconv.engine.images import find_images, predict_images
 from ppeffconv.engine.inference import evaluate_run, export_run, exported_parts, load_network, network_parts
+from ppeffconv.engine.predictor import Predictor
 from ppeffconv.engine.trainer import Trainer
 
 
@@ -20,7 +24,7 @@ def run(make_cfg, tiny_net):
 def test_export_and_network_predict_the_same_without_the_data(run, image_root, tmp_path):
     cfg = load_config(run.run_dir / "config.yaml", ["DataLoader.Eval.dataset.root=gone"])
     path = export_run(cfg)
-    assert path == run.run_dir / "export" / "model"
+    assert path == run.run_dir / "export"
     files = find_images(image_root / "eval")
     results = [predict_images(files=files, **parts).guesses for parts in (network_parts(cfg), exported_parts(path))]
     assert len(results[0]) == 9
@@ -72,8 +76,14 @@ def test_checkpoint_of_another_net(run, make_cfg):
 
 
 def test_export_without_facts_cannot_be_asked_about_images(run, tmp_path):
-    from ppeffconv.engine.exporter import export
-
     net, _ = load_network(load_config(run.run_dir / "config.yaml"))
     with pytest.raises(ValueError, match="exported without transforms"):
-        exported_parts(export(net, tmp_path / "bare", (1, 8, 8)))
+        exported_parts(export(net, tmp_path / "bare", (1, 8, 8), deploy=False))
+
+
+def test_without_the_engine_the_export_is_a_stock_one(run, monkeypatch, caplog):
+    monkeypatch.setenv("PPEFFCONV_OPS", "reference")
+    monkeypatch.setattr(logging.getLogger("ppeffconv"), "propagate", True)
+    cfg = load_config(run.run_dir / "config.yaml")
+    assert Predictor(export_run(cfg)).info["engine"] is False
+    assert "a stock export, which is slower: PPEFFCONV_OPS=reference switches it off" in caplog.text

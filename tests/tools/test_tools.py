@@ -31,7 +31,7 @@ def test_train_prints_commands_that_work(tool, make_cfg, tiny_net, capsys):
     assert shlex.split(lines["curves"])[1:] == ["--logdir", str(run / "vdl")]
     saved = load_config(run / "config.yaml")
     assert (saved["Global"]["epochs"], saved["Optimizer"]["lr"]) == (1, 0.01)
-    for name in ("evaluate", "predict"):
+    for name in ("evaluate", "predict", "export"):
         _, script, *arguments = shlex.split(lines[name])
         assert tool(script.rpartition("/")[2].removesuffix(".py"), *arguments) == 0
 
@@ -72,11 +72,18 @@ def test_predict_counts_broken_images(tool, run_dir, tmp_path, capsys):
     assert "1 of 2 images could not be used" in err
 
 
-def test_export_and_predict_without_the_configuration(tool, run_dir, tmp_path, capsys):
-    assert tool("export", "-c", run_dir / "config.yaml", "--output", tmp_path / "model") == 0
-    assert str(tmp_path / "model") in capsys.readouterr().out
-    assert tool("predict", "--model", tmp_path / "model", "--image", run_dir / "samples") == 0
+@pytest.mark.parametrize("options", [[], ["--stock", "--fixed-size"]])
+def test_export_and_predict_without_the_configuration(tool, run_dir, tmp_path, capsys, options):
+    arguments = ["-c", run_dir / "config.yaml", "--output", tmp_path / "net", *options]
+    assert tool("export", *arguments) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == f"exported and checked: {tmp_path / 'net'}"
+    assert "standard deviations from the network on" in out[-2]
+    assert tool("predict", "--model", tmp_path / "net", "--image", run_dir / "samples") == 0
     assert len(capsys.readouterr().out.splitlines()) == 8
+    (tmp_path / "net" / "model.pdiparams").write_bytes(b"?")
+    assert tool("predict", "--model", tmp_path / "net", "--image", run_dir / "samples") == 1
+    assert "model.pdiparams is not what was exported" in capsys.readouterr().err
 
 
 def test_list_models(tool, capsys):
