@@ -1,4 +1,4 @@
-"""Measure against PyTorch and stock Paddle: python tools/benchmark.py train --rows "*resnet20" --rounds 9"""
+"""Measure against other engines: python tools/benchmark.py deploy --rows "*_batch1" --rounds 15"""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 from ppeffconv.benchmark import report, session
 from ppeffconv.benchmark.engines import ENGINES
@@ -17,8 +18,8 @@ from ppeffconv.engine import cli
 
 def main(args: argparse.Namespace) -> None:
     if args.action == "report":
-        folder = args.into.parent / "benchmark"
-        report.write_into(args.into, args.json or [folder / f"{kind}.json" for kind in report.KINDS])
+        folder = ROOT / "custom_ops" / "benchmark"
+        report.write_into(args.into, args.json or [folder / f"{kind}.json" for kind in report.kinds_in(args.into)])
         return
     output = args.output or Path("output", "benchmark", f"{args.action}.json")
     settings = session.Settings(
@@ -32,17 +33,18 @@ def main(args: argparse.Namespace) -> None:
 def command(args: argparse.Namespace) -> str:
     """What to type to repeat it elsewhere: without the paths of this machine."""
     rows = ["--rows", *args.rows] if args.rows else []
-    options = [*rows, "--rounds", args.rounds, "--threads", args.threads, "--engines", *args.engines]
+    engines = ["--engines", *args.engines] if args.engines != list(ENGINES) else []
+    options = [*rows, "--rounds", args.rounds, "--threads", args.threads, *engines]
     return shlex.join(map(str, ["python", "tools/benchmark.py", args.action, *options]))
 
 
 def measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", nargs="+", default=[], metavar="NAME", help="some rows only, with shell wildcards")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each engine (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of ours and PyTorch (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="of ours and the peers (default: %(default)s)")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="default: all")
     parser.add_argument(
-        "--peer-python", type=Path, metavar="PATH", help="an interpreter with PyTorch; default: make one"
+        "--peer-python", type=Path, metavar="PATH", help="an interpreter with the peers; default: make one"
     )
     parser.add_argument("--output", type=Path, metavar="JSON", help="default: output/benchmark/ACTION.json")
     parser.add_argument("--resume", action="store_true", help="keep the rows that the file has from a quiet machine")
@@ -54,7 +56,11 @@ if __name__ == "__main__":
     actions = parser.add_subparsers(dest="action", required=True)
     measuring(actions.add_parser("ops", help="each kernel against the work that it is measured by"))
     measuring(actions.add_parser("train", help="a training step of each network"))
-    writing = actions.add_parser("report", help="write the tables into a document")
+    measuring(actions.add_parser("deploy", help="inference of each network in every engine"))
+    measuring(actions.add_parser("growth", help="inference of each network as image and batch grow"))
+    writing = actions.add_parser("report", help="write the tables into a document, and draw the figures")
     writing.add_argument("--into", type=Path, required=True, metavar="README.md")
-    writing.add_argument("--json", type=Path, nargs="+", help="default: benchmark/*.json beside the document")
+    writing.add_argument(
+        "--json", type=Path, nargs="+", help="default: those of custom_ops/benchmark that it has markers for"
+    )
     cli.run(main, parser)

@@ -7,15 +7,20 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 ENGINES = {
     "ours": "this package: compiled kernels, threads and memory tuned",
-    "torch": "PyTorch, eager, NCHW",
+    "torch": "PyTorch, eager",
+    "paddle": "Paddle Inference with oneDNN",
+    "openvino": "OpenVINO, float32, shapes fixed",
+    "onnxruntime": "onnxruntime, shapes fixed",
     "stock": "Paddle as installed: its own ops, threads and memory",
     "stock-threads": "Paddle as installed, told to use the threads",
 }
+PEERS = ("torch", "openvino", "onnxruntime")  # those that live in an environment of their own
 HERE = Path(__file__).parent
 # settings of the caller's shell, or of a library in the parent, must not decide how fast an engine is
 PRIVATE = ("OMP_", "KMP_", "GOMP_", "MKL_", "MALLOC_", "FLAGS_", "PPEFFCONV_OPS", "PPEFFCONV_TUNE", "PYTHONPATH")
@@ -23,12 +28,12 @@ STOCK = {"PPEFFCONV_OPS": "reference", "PPEFFCONV_TUNE": "0"}
 
 
 class Worker:
-    """A process that runs one job (see `torch_peer.serve`); use it in a ``with`` block.
+    """A process that runs one job (see `peers.serve`); use it in a ``with`` block.
 
     Args:
         engine: one of ENGINES.
         threads: for the engines that are told.
-        peer: interpreter with PyTorch, for "torch".
+        peer: interpreter of the peers' environment, for PEERS.
     """
 
     def __init__(self, engine: str, threads: int, peer: Path | None = None) -> None:
@@ -48,14 +53,26 @@ class Worker:
         """Of the process."""
         return self._process.pid
 
-    def ask(self, action: str, **arguments: Any) -> dict[str, Any]:
-        """Send a request and return the answer; RuntimeError, with what it printed, if the process has ended."""
+    def ask(self, action: str, patience: float | None = None, **arguments: Any) -> dict[str, Any]:
+        """Send a request and return the answer.
+
+        Args:
+            patience: seconds after which the process is ended; None waits for ever.
+
+        Raises:
+            RuntimeError: the process has ended; with what it printed last.
+        """
+        out_of_patience = threading.Timer(patience, self._process.kill) if patience else None
+        if out_of_patience:
+            out_of_patience.start()
         try:
             self._process.stdin.write(json.dumps({"do": action, **arguments}) + "\n")
             self._process.stdin.flush()
             answer = self._process.stdout.readline()
         except BrokenPipeError:
             answer = ""
+        if out_of_patience:
+            out_of_patience.cancel()
         if not answer:
             raise RuntimeError(f"engine '{self.engine}' failed ({action}):\n{self._said()}")
         return json.loads(answer)
@@ -75,16 +92,16 @@ class Worker:
 
 
 def _command(engine: str, threads: int, peer: Path | None) -> list[str]:
-    if engine == "torch":
-        return [str(peer), "-m", "torch_peer", str(threads)]
+    if engine in PEERS:
+        return [str(peer), "-m", "peers", engine, str(threads)]
     return [sys.executable, "-m", "ppeffconv.benchmark.paddle_worker", engine, str(threads)]
 
 
 def _environment(engine: str, threads: int) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PRIVATE)}
-    # PyTorch's interpreter sees the peer alone, not this package, which would import Paddle
-    kept["PYTHONPATH"] = str(HERE if engine == "torch" else HERE.parents[1])
-    if engine.startswith("stock"):
+    # the peers' interpreter sees the folder of the peers alone, not this package, which would import Paddle
+    kept["PYTHONPATH"] = str(HERE if engine in PEERS else HERE.parents[1])
+    if engine not in ("ours", *PEERS):
         kept |= STOCK
     if engine == "stock-threads":
         kept["FLAGS_paddle_num_threads"] = str(threads)

@@ -13,7 +13,7 @@ import paddle
 
 from .. import ops
 from ..utils.runtime import physical_cores
-from .torch_peer.serve import Job
+from .peers.serve import Job
 
 MEGABYTES = 256  # of each array of the bandwidth's measurement: beyond any cache
 REPEATS = 15

@@ -11,7 +11,7 @@ from paddle import Tensor
 
 from .. import ops
 from ..ops import loader
-from .torch_peer.serve import Job
+from .peers.serve import Job
 
 Shape = list[int]
 

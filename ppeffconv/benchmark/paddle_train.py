@@ -7,7 +7,7 @@ import paddle.nn.functional as F
 
 from ..models import count_parameters, create_model, profile
 from ..ops import loader
-from .torch_peer.serve import Job
+from .peers.serve import Job
 
 
 def prepare(network: str, size: int, batch: int, classes: int) -> Job:

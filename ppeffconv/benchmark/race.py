@@ -16,8 +16,8 @@ from .rows import Contestant
 
 # An OpenMP runtime keeps its threads spinning for up to 200 ms after the work; the next contestant waits them out.
 PAUSE = 0.25
-TURN = 1000.0  # ms of measured steps that a contestant gets in a turn, at least one step
 MOST = 50  # steps in a turn
+PATIENCE = 60.0  # seconds for an engine that may fail to get ready
 
 
 class Lane(NamedTuple):
@@ -33,25 +33,30 @@ class Lane(NamedTuple):
 
 
 def race(
-    contestants: Mapping[str, Contestant], rounds: int, threads: int, peer: Path | None, pause: float = PAUSE
+    contestants: Mapping[str, Contestant],
+    rounds: int,
+    threads: int,
+    peer: Path | None,
+    pause: float = PAUSE,
+    turn: float = 1000.0,
 ) -> dict[str, Any]:
-    """Let the contestants take turns, starting each round with another one.
+    """Let the contestants take turns of about ``turn`` ms each, starting each round with another one.
 
     Returns:
         "contestants": by label "engine", "ms" (a median for each round) and the facts of its job, "missing" among them
-        if the engine has no such op; "other_cores": how many others used meanwhile.
+        if the engine cannot do it; "other_cores": how many others used meanwhile.
 
     Raises:
-        RuntimeError: a worker failed.
+        RuntimeError: a worker failed that must not.
     """
     results, lanes = {}, {}
     with ExitStack() as stack:
-        for label, (engine, job) in contestants.items():
-            worker = stack.enter_context(Worker(engine, threads, peer))
-            facts = worker.ask("prepare", **job)
-            results[label] = {"engine": engine, **facts}
+        for label, contestant in contestants.items():
+            worker = stack.enter_context(Worker(contestant.engine, threads, peer))
+            facts = _prepare(worker, contestant)
+            results[label] = {"engine": contestant.engine, **facts}
             if "missing" not in facts:
-                lanes[label] = Lane(worker, _steps(worker))
+                lanes[label] = Lane(worker, _steps(worker, turn))
                 results[label]["ms"] = []
         others = OtherWork(lane.worker.pid for lane in lanes.values())
         for start in range(rounds):
@@ -66,10 +71,21 @@ def race(
     return {"contestants": results, "other_cores": other_cores}
 
 
-def _steps(worker: Worker) -> int:
+def _prepare(worker: Worker, contestant: Contestant) -> dict[str, Any]:
+    if not contestant.may_fail:
+        return worker.ask("prepare", **contestant.job)
+    try:
+        return worker.ask("prepare", PATIENCE, **contestant.job)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        get_logger().warning(f"{contestant.engine} takes no part: {reason}")
+        return {"missing": reason}
+
+
+def _steps(worker: Worker, turn: float) -> int:
     """Warm up, and see how many steps fit into a turn."""
     warm = worker.ask("run", steps=2)["ms"][-1]
-    return max(1, min(MOST, round(TURN / max(warm, 1e-3))))
+    return max(1, min(MOST, round(turn / max(warm, 1e-3))))
 
 
 def _rotated(labels: list[str], by: int) -> list[str]:

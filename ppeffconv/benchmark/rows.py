@@ -13,10 +13,16 @@ OURS = "ours"  # the label of the contestant that a row is about
 
 
 class Contestant(NamedTuple):
-    """A job in an engine, such as ("torch", {"job": "train", ...})."""
+    """A job in an engine, such as ("torch", {"job": "train", ...}).
+
+    Attributes:
+        job: its name and arguments; in place of "models", a network (see `model_store`), it gets "folder".
+        may_fail: such a contestant is left out where its engine cannot do the job.
+    """
 
     engine: str
     job: Mapping[str, Any]
+    may_fail: bool = False
 
 
 class Target(Protocol):
@@ -40,6 +46,7 @@ class Row:
         targets: what must be reached.
         agree: facts that must be equal in all contestants.
         warm_up: a small job; with it, by how much the memory grows in a step of ours is measured too, after that one.
+        turn: ms of measured steps that a contestant gets in a turn, at least one step.
     """
 
     name: str
@@ -48,6 +55,7 @@ class Row:
     targets: tuple[Target, ...] = ()
     agree: tuple[str, ...] = ()
     warm_up: Mapping[str, Any] | None = None
+    turn: float = 1000.0
 
 
 def choose(rows: Iterable[Row], patterns: Iterable[str]) -> list[Row]:

@@ -14,8 +14,9 @@ from ..ops import build
 from ..utils.files import replacing
 from ..utils.logger import get_logger
 from . import machine
-from .engines import Worker
+from .engines import PEERS, Worker
 from .environment import peer_python
+from .model_store import ModelStore
 from .noise import BUSY
 from .race import PAUSE, race
 from .rows import OURS, Row
@@ -29,7 +30,7 @@ class Settings:
 
     Attributes:
         engines: which ones take part.
-        peer_python: interpreter with PyTorch; None for the benchmark's own environment.
+        peer_python: interpreter with the peers; None for the benchmark's own environment.
         resume: keep the rows that are in the file already, if the machine was quiet.
         pause: seconds between two turns.
     """
@@ -45,7 +46,7 @@ class Settings:
 
 
 def run(kind: str, rows: Iterable[Row], settings: Settings) -> Session:
-    """Measure the rows of a kind ("train", "ops") and return the session, which is also the contents of the file.
+    """Measure the rows of a kind (see `report.KINDS`) and return the session, which is also the contents of the file.
 
     Raises:
         ValueError: an argument does not fit; the file to resume is of another machine, other kernels, ...
@@ -53,14 +54,15 @@ def run(kind: str, rows: Iterable[Row], settings: Settings) -> Session:
     """
     if settings.rounds < 1 or settings.threads < 1:
         raise ValueError(f"need at least one round and one thread, got {settings.rounds} and {settings.threads}")
-    peer = peer_python(settings.peer_python) if "torch" in settings.engines else None
     session = _open(kind, settings)
-    for row in rows:
-        if row.name in session["rows"]:
-            continue
-        get_logger().info(row.work)
-        session["rows"][row.name] = _measure(row, settings, peer)
-        save(session, settings.output)
+    missing = [row for row in rows if row.name not in session["rows"]]
+    engines = {contestant.engine for row in missing for contestant in row.contestants.values()}
+    peer = peer_python(settings.peer_python) if engines.intersection(PEERS, settings.engines) else None
+    with ModelStore(settings.threads) as store:
+        for row in missing:
+            get_logger().info(row.work)
+            session["rows"][row.name] = _measure(row, settings, peer, store)
+            save(session, settings.output)
     return session
 
 
@@ -86,9 +88,10 @@ def _limits(threads: int) -> dict[str, float]:
         return worker.ask("prepare", job="limits", threads=threads)
 
 
-def _measure(row: Row, settings: Settings, peer: Path | None) -> dict[str, Any]:
+def _measure(row: Row, settings: Settings, peer: Path | None, store: ModelStore) -> dict[str, Any]:
     chosen = {label: each for label, each in row.contestants.items() if each.engine in settings.engines}
-    entry = {"work": row.work, **race(chosen, settings.rounds, settings.threads, peer, settings.pause)}
+    placed = {label: store.with_folder(each) for label, each in chosen.items()}
+    entry = {"work": row.work, **race(placed, settings.rounds, settings.threads, peer, settings.pause, row.turn)}
     check(row, entry["contestants"])
     if row.warm_up and OURS in chosen:
         entry["growth_mb"] = _growth(row.warm_up, chosen[OURS].job, settings.threads)

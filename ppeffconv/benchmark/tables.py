@@ -74,7 +74,7 @@ def _bound(entry: Mapping[str, Any], limits: Mapping[str, float]) -> tuple[str, 
     if not times[kind] or not facts.get("ms"):
         return NONE, NONE, NONE
     ours = statistics.median(facts["ms"])
-    return _ms(ours), f"{_ms(times[kind])} ({kind})", f"{100 * times[kind] / ours:.0f} %"
+    return milliseconds(ours), f"{milliseconds(times[kind])} ({kind})", f"{100 * times[kind] / ours:.0f} %"
 
 
 def times_table(session: Session) -> str:
@@ -91,10 +91,11 @@ def times_table(session: Session) -> str:
 
 def _spread(times: list[float]) -> str:
     if len(times) < 2:
-        return _ms(times[0]) if times else "missing"
+        return milliseconds(times[0]) if times else "missing"
     low, middle, high = statistics.quantiles(times, n=4, method="inclusive")
-    return f"{_ms(middle)} ({_ms(low)} to {_ms(high)})"
+    return f"{milliseconds(middle)} ({milliseconds(low)} to {milliseconds(high)})"
 
 
-def _ms(value: float) -> str:
+def milliseconds(value: float) -> str:
+    """Such as "123", "38.3" or "0.284"."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -11,7 +11,7 @@ from ppeffconv.benchmark import engines, session
 LIMITS = {"gflops": 100.0, "gb_per_s": 10.0}
 SCRIPT = """
 import time
-from torch_peer.serve import Job, serve
+from peers.serve import Job, serve
 
 def sleep(ms):
     print("noise of a library")

@@ -19,7 +19,7 @@ PEER = Path(environment.__file__).parent
 SCRIPT = """
 import sys
 import numpy as np, torch
-from torch_peer.networks import create_model
+from peers.networks import create_model
 for name in sys.argv[2:]:
     values = dict(np.load(f"{sys.argv[1]}/{name}.npz"))
     images = torch.from_numpy(values.pop("images"))

@@ -56,13 +56,18 @@ def _milliseconds(step: Callable[[], Any]) -> float:
 def _growth(step: Callable[[], Any]) -> float:
     """Peak of the resident memory during one step, its result included, above what it was before."""
     ctypes.CDLL(None).malloc_trim(0)
-    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-        file.write("5")  # starts VmHWM anew
+    forget_peak()
     before = _status("VmRSS")
     result = step()
     growth = _status("VmHWM") - before
     del result
     return growth / 1e6
+
+
+def forget_peak() -> None:
+    """Let the peak memory start anew from what is in use."""
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")  # starts VmHWM anew
 
 
 def _status(name: str) -> int:

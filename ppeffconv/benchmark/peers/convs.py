@@ -31,18 +31,25 @@ class SPConv(nn.Module):
 
 
 class Versatile(nn.Module):
-    """Spatially nested filters (arXiv 2109.09310): one convolution per centre crop of the stored kernel."""
+    """Nested filters (arXiv 2109.09310): one convolution per centre crop of the stored kernel and window of channels.
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
+    ``delta`` channels are left out of each window, which moves by one (the paper's channel sharing).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, delta: int = 0) -> None:
         super().__init__()
-        self.crops, self.stride = (kernel_size + 1) // 2, stride
-        stored = -(-out_channels // self.crops)
+        self.crops, self.stride, self.delta = (kernel_size + 1) // 2, stride, delta
+        stored = -(-out_channels // (self.crops * (delta + 1)))
         self.out_channels = out_channels
         self.weight = nn.Parameter(torch.empty(stored, in_channels, kernel_size, kernel_size))
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        side = self.weight.shape[-1]
-        nested = (self.weight[:, :, i : side - i, i : side - i] for i in range(self.crops))
-        outputs = [F.conv2d(x, kernel, stride=self.stride, padding=kernel.shape[-1] // 2) for kernel in nested]
+        channels, side = self.weight.shape[1:3]
+        windows = [slice(first, first + channels - self.delta) for first in range(self.delta + 1)]
+        outputs = []
+        for crop in range(self.crops):
+            kernel = self.weight[:, :, crop : side - crop, crop : side - crop]
+            settings = {"stride": self.stride, "padding": kernel.shape[-1] // 2}
+            outputs += [F.conv2d(x[:, window], kernel[:, window], **settings) for window in windows]
         return torch.cat(outputs, dim=1)[:, : self.out_channels]

@@ -1,0 +1,169 @@
+"""Drawing: a sheet of one style, and the figure of speed-ups and that of the time by layer."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .deploy_rows import (
+    BASE,
+    BFLOAT16,
+    DENSE,
+    NETWORKS,
+    ONNXRUNTIME,
+    OPENVINO,
+    SAMPLED,
+    SAMPLED_NAME,
+    SAMPLED_SIZE,
+    SIZE,
+    TORCH,
+)
+from .layer_kinds import KINDS, share_of_others
+from .rows import OURS
+from .session import Session
+from .targets import samples, time_ratio
+
+Entry = Mapping[str, Any]
+# Okabe and Ito's palette, which the colour-blind can tell apart
+BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
+BLACK, DARK, GREY, LIGHT = "#222222", "#555555", "#999999", "#D0D0D0"
+STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": BLACK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "grid.color": "#E8E8E8",
+    "legend.frameon": False,
+    "xtick.color": DARK,
+    "ytick.color": DARK,
+}
+# label: (how it is marked, colour)
+ENGINES = {
+    OURS: ("o", BLUE),
+    BFLOAT16: ("D", SKY),
+    OPENVINO: ("s", VERMILION),
+    ONNXRUNTIME: ("^", ORANGE),
+    TORCH: ("v", PURPLE),
+}
+KIND_COLOURS = dict(zip(KINDS, (BLUE, SKY, PURPLE, VERMILION, ORANGE, LIGHT)))
+
+
+@contextmanager
+def sheet(path: Path, **layout: Any) -> Iterator[Any]:
+    """Axes on a white sheet that is saved as ``path``."""
+    import matplotlib  # here, because only a report needs it
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    with pyplot.rc_context(STYLE):
+        figure, axes = pyplot.subplots(**layout, layout="constrained")
+        yield axes
+        figure.savefig(path, dpi=150)
+        pyplot.close(figure)
+
+
+def draw_deploy(session: Session, folder: Path) -> dict[str, str]:
+    """Draw what the session has rows for; returns names and captions."""
+    drawn = {}
+    firsts = {name: entry for name in NETWORKS if (entry := session["rows"].get(f"{name}_batch1"))}
+    if firsts:
+        _draw_speed_up(firsts, folder / "deploy_speedup.png")
+        drawn["deploy_speedup.png"] = "Speed-up over ResNet-50 in Paddle Inference against multiply-adds saved, batch 1"
+    sampled = session["rows"].get(SAMPLED_NAME)
+    bars = [(NETWORKS[name].title, layers) for name, entry in firsts.items() if (layers := _layers(entry, OURS))]
+    large = [(title, _layers(sampled, label)) for title, label in _LARGE.items()] if sampled else []
+    large = [(title, layers) for title, layers in large if layers]
+    if bars:
+        _draw_layers(bars, large, folder / "deploy_layers.png")
+        drawn["deploy_layers.png"] = "Time by kind of layer, ours, batch 1"
+    return drawn
+
+
+_LARGE = {f"resnet50, {SAMPLED_SIZE}": DENSE, f"{SAMPLED.title}, {SAMPLED_SIZE}": OURS}
+
+
+def _layers(entry: Entry, label: str) -> Mapping[str, float] | None:
+    return entry["contestants"].get(label, {}).get("layers")
+
+
+def _draw_speed_up(entries: Mapping[str, Entry], path: Path) -> None:
+    with sheet(path, figsize=(8, 5)) as axes:
+        for label, (marker, colour) in ENGINES.items():
+            points = [(_fewer(entry), _speed_up(entry, label)) for entry in entries.values()]
+            known = [(x, y) for x, y in points if y]
+            if known:
+                style = {"facecolor": colour} if label in (OURS, BFLOAT16) else {"facecolor": "none", "linewidth": 1.3}
+                axes.scatter(*zip(*known), s=46, marker=marker, edgecolor=colour, label=label, zorder=3, **style)
+        for name, entry in entries.items():
+            x, target = _fewer(entry), NETWORKS[name].speed_up
+            axes.plot([x - 0.03, x + 0.03], [target] * 2, color=BLACK, linewidth=2, zorder=2)
+            axes.axvline(x, color="#EFEFEF", linewidth=1, zorder=0)
+            axes.annotate(_short(name), (x, 1), (0, 3), color=DARK, rotation=50, fontsize=9, **_above(axes))
+        axes.plot([], [], color=BLACK, linewidth=2, label="must be reached")
+        ends = [1, max(map(_fewer, entries.values()))]
+        axes.plot(ends, ends, color=GREY, linewidth=1, linestyle=(0, (5, 4)), label="ideal: as many times", zorder=1)
+        axes.set_xlabel("times fewer multiply-adds than ResNet-50")
+        axes.set_ylabel("times faster than ResNet-50\nin Paddle Inference with oneDNN")
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        axes.grid(axis="y")
+
+
+def _above(axes: Any) -> dict[str, Any]:
+    return {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom"}
+
+
+def _short(name: str) -> str:
+    return NETWORKS[name].title.replace("_resnet50", "").replace("resnet50", "dense")
+
+
+def _fewer(entry: Entry) -> float:
+    return entry["contestants"][BASE]["macs"] / entry["contestants"][OURS]["macs"]
+
+
+def _speed_up(entry: Entry, label: str) -> float | None:
+    ratio = time_ratio(entry, BASE, label)
+    return None if ratio is None else 1 / ratio
+
+
+def _draw_layers(bars: list, large: list, path: Path) -> None:
+    groups = [group for group in (bars, large) if group]
+    heights = [len(group) for group in groups]
+    with sheet(
+        path, figsize=(8, 1.3 + 0.36 * sum(heights)), nrows=len(groups), squeeze=False, height_ratios=heights
+    ) as axes:
+        for (place,), group, size in zip(axes, groups, (SIZE, SAMPLED_SIZE)):
+            _stack(place, group)
+            place.set_title(f"{size}x{size}, batch 1", fontsize=9, color=DARK)
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        axes[0][0].figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=9)
+        axes[-1][0].set_xlabel("milliseconds; behind the bars their sum, and what is not in convolutions")
+
+
+def _stack(axes: Any, group: list) -> None:
+    left = [0.0] * len(group)
+    rows = range(len(group))
+    for kind, colour in KIND_COLOURS.items():
+        widths = [layers[kind] for _, layers in group]
+        axes.barh(rows, widths, left=left, color=colour, label=kind, height=0.72, edgecolor="white", linewidth=0.6)
+        left = [a + b for a, b in zip(left, widths)]
+    for row, ((_, layers), end) in enumerate(zip(group, left)):
+        axes.text(end, row, f"  {end:.1f}   {100 * share_of_others(layers):.0f} %", va="center", fontsize=9, color=DARK)
+    axes.set_yticks(rows, [title for title, _ in group])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.13 * max(left))
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+
+
+def median(entry: Entry, label: str) -> float:
+    """Milliseconds of a contestant."""
+    return statistics.median(samples(entry, label))

@@ -1,0 +1,90 @@
+"""The networks of `benchmark.py deploy`, and running them in our deploy form."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import Tensor, nn
+
+from .. import deploy
+from ..deployed import Deployed
+from ..models import create_model
+from ..ops import loader
+from ..ops.deployed import step_times
+from .layer_kinds import by_kind
+from .peers import models
+from .peers.serve import Job, forget_peak
+
+ALWAYS = 1 / 11**2  # share of positions that the grid keeps
+CALM = 0.02  # of the mask branches' weights: densities are those of their biases
+PROFILES = 9  # of which the medians are taken
+
+
+def build(network: str, options: Mapping[str, Any], density: float | None = None) -> nn.Layer:
+    """A network in eval mode, the same weights each time; a sampling one with masks of about this density."""
+    paddle.seed(0)
+    net = create_model(network, **options)
+    net.eval()
+    if density is not None:
+        _set_density(net, density)
+    return net
+
+
+def _set_density(net: nn.Layer, density: float) -> None:
+    for name, layer in net.named_sublayers():
+        if name.endswith("_mask"):
+            keep = min(max((density - ALWAYS) / (1 - ALWAYS), 1e-6), 1 - 1e-9)
+            spread = CALM / math.sqrt(layer.weight[0].size)
+            layer.weight.set_value(paddle.randn(layer.weight.shape) * spread)
+            layer.bias.set_value(paddle.full([1], math.log(keep / (1 - keep))))
+
+
+def run(
+    network: str,
+    options: dict[str, Any],
+    size: int,
+    batch: int,
+    dtype: str = "float32",
+    density: float | None = None,
+    folder: str | None = None,
+    layers: bool = False,
+) -> Job:
+    """A network in our deploy form, from an array of images to an array of logits.
+
+    Args:
+        folder: with the images and the expected logits; None for any images.
+        layers: measure the time of each kind of step too.
+    """
+    net = deploy(build(network, options, density), dtype)
+    shape = (batch, 3, size, size)
+    x = models.images(folder, batch) if folder else np.random.default_rng(0).random(shape, np.float32)
+
+    def step() -> np.ndarray:
+        with paddle.no_grad():
+            return net(paddle.to_tensor(x)).numpy()
+
+    logits = step()
+    densities = list(net.densities.values())
+    facts = {"version": f"Paddle {paddle.version.full_version}", "kernels": sorted(loader.library().ops)}
+    facts["dtype"] = dtype
+    facts["macs"] = batch * net.program.macs(shape, densities)
+    if densities:
+        facts["density"] = sum(densities) / len(densities)
+    if folder is not None:
+        facts["error"] = models.error(folder, logits)
+    if layers and "deployed" in loader.library().ops:
+        facts["layers"] = _layers(net, paddle.to_tensor(x))
+    forget_peak()  # that of building and folding
+    return Job(step, lambda: facts)
+
+
+def _layers(net: Deployed, x: Tensor) -> dict[str, float]:
+    """Milliseconds by kind of step."""
+    with paddle.no_grad():
+        runs = [step_times(lambda: net(x)) for _ in range(PROFILES)]
+    return by_kind([step.op for step in net.program.steps], [statistics.median(times) for times in zip(*runs)])
