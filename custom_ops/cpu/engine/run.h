@@ -81,9 +81,12 @@ class Run {
     int64_t units = 0, segments = 0;
     for (const Phase& phase : group.phases) units += phase.units, segments += phase.segments.size();
     const bool once = units <= 2 * kDepth;
-    // neighbouring windows share most of what they read
+    // Neighbouring windows share most of what they read. Weights that stay in the cache are multiplied with few pixels
+    // at a time, whose results stay there too; others with many, so that they are read seldom.
     const int64_t read = 4 * units / std::max<int64_t>(segments / 2, 1);
-    int64_t chunk = std::max(kCachedBytes / (kRows * std::max<int64_t>(read, 1)), int64_t{1});
+    const bool small = 4 * units * kPanel * panels.size() <= kCachedBytes;
+    const int64_t written = 4 * kPanel * product_.tiles * (small ? panels.size() : 1);
+    int64_t chunk = std::max(kCachedBytes / (kRows * (read + written)), int64_t{1});
     if (!once) chunk = std::min(chunk, std::max(kTileFloats / (kRows * kPanel * product_.tiles * panels.size()), int64_t{1}));
     for (int64_t b = blocks_.begin; b < blocks_.end; b += chunk) {
       run_chunk(group, panels, {b, std::min(b + chunk, blocks_.end)}, once);
@@ -126,10 +129,12 @@ class Run {
 
   // Where the rows of the blocks read and write.
   void find_operands(const Group& group, Share blocks, int64_t segments) {
-    const Map<T>& out = call_.out;
+    const Map<T>&out = call_.out, &up = call_.up;
     per_block_ = segments;
-    operands_.resize(blocks.size() * segments);
-    heads_.resize(blocks.size());
+    if (int64_t(operands_.size()) < blocks.size() * segments) operands_.resize(blocks.size() * segments);
+    if (int64_t(heads_.size()) < blocks.size()) heads_.resize(blocks.size());
+    int64_t last = -1;
+    Pixel pixel{0, 0, 0};
     for (int64_t b = 0; b < blocks.size(); ++b) {
       const Share rows = Share::of(rows_.count, blocks.begin + b, all_blocks_);
       Head& head = heads_[b];
@@ -137,19 +142,32 @@ class Run {
       Pixel pixels[kRows];
       for (int r = 0; r < head.rows; ++r) {
         const int64_t at = rows_.list ? rows_.list[rows.begin + r] : rows.begin + r;
-        const int64_t image = at / out.plane(), y = at % out.plane() / out.width, x = at % out.width;
-        pixels[r] = {image, y, x};
-        head.images[r] = image;
+        pixel = at == last + 1 && last >= 0 ? following(pixel) : pixel_at(at);
+        last = at;
+        pixels[r] = pixel;
+        head.images[r] = pixel.image;
         head.places.out[r] = out.pixel(at);
         head.places.add[r] = call_.add.data ? call_.add.pixel(at) : nullptr;
-        const Map<T>& up = call_.up;
-        head.places.up[r] = up.data ? up.pixel((image * up.height + y / 2) * up.width + x / 2) : nullptr;
+        head.places.up[r] =
+            up.data ? up.pixel((pixel.image * up.height + pixel.y / 2) * up.width + pixel.x / 2) : nullptr;
       }
       Operand* to = operands_.data() + b * segments;
       for (const Phase& phase : group.phases) {
         for (const Segment& s : phase.segments) read(s, pixels, head.rows, to++);
       }
     }
+  }
+
+  Pixel pixel_at(int64_t at) const {
+    const uint32_t plane = call_.out.plane(), width = call_.out.width;  // a mask's list has 32 bits as well
+    const uint32_t image = uint64_t(at) / plane, rest = uint64_t(at) % plane;
+    return {image, rest / width, rest % width};
+  }
+  Pixel following(Pixel p) const {
+    if (++p.x < call_.out.width) return p;
+    p.x = 0;
+    if (++p.y == call_.out.height) p.y = 0, ++p.image;
+    return p;
   }
 
   // The values under one tap.
