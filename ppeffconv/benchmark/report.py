@@ -56,9 +56,17 @@ def full(session: Session) -> str:
 
 
 def kinds_in(document: Path) -> list[str]:
-    """The kinds that have markers in a document, as far as it is there."""
-    text = document.read_text(encoding="utf-8") if document.is_file() else ""
-    return [kind for kind in KINDS if _begin(kind) in text]
+    """The kinds that have markers in a document.
+
+    Raises:
+        FileNotFoundError: there is no document.
+        ValueError: it has no markers.
+    """
+    text = _text(document)
+    kinds = [kind for kind in KINDS if _begin(kind) in text]
+    if not kinds:
+        raise ValueError(f"{document} must hold the markers {_begin('deploy')} and {END}, or those of another kind")
+    return kinds
 
 
 def write_into(document: Path, sessions: list[Path]) -> None:
@@ -70,9 +78,7 @@ def write_into(document: Path, sessions: list[Path]) -> None:
         FileNotFoundError: a file is missing.
         ValueError: the document has no such markers.
     """
-    if not document.is_file():
-        raise FileNotFoundError(f"--into: there is no {document}")
-    text = document.read_text(encoding="utf-8")
+    text = _text(document)
     for path in sessions:
         session = load(path)
         begin = _begin(session["kind"])
@@ -83,6 +89,12 @@ def write_into(document: Path, sessions: list[Path]) -> None:
             raise ValueError(f"{document} must hold the markers {begin} and {END} once, it has {count}")
     with replacing(document) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _text(document: Path) -> str:
+    if not document.is_file():
+        raise FileNotFoundError(f"--into: there is no {document}")
+    return document.read_text(encoding="utf-8")
 
 
 def _begin(kind: str) -> str:

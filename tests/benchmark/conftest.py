@@ -1,4 +1,4 @@
-"""Engines of a few lines, without Paddle and PyTorch, so that the machinery is tested in tenths of a second."""
+"""Engines of a few lines, without Paddle and the peers, so that the machinery is tested in tenths of a second."""
 
 from __future__ import annotations
 
@@ -20,10 +20,16 @@ def sleep(ms):
 def crash():
     raise RuntimeError("no such convolution")
 
+def hang():
+    time.sleep(60)
+
 def array(megabytes):
     return Job(lambda: bytearray(megabytes << 20), lambda: {"input_mb": 64.0, "output_mb": 0.0})
 
-serve({"sleep": sleep, "crash": crash, "array": array, "absent": lambda: Job(list, lambda: {"missing": "ops.absent"})})
+def absent():
+    return Job(list, lambda: {"missing": "ops.absent"})
+
+serve({"sleep": sleep, "crash": crash, "hang": hang, "array": array, "absent": absent})
 """
 
 

@@ -36,6 +36,20 @@ def test_missing_op_takes_no_part(fake_engines):
     assert len(entry["contestants"]["slow"]["ms"]) == 1
 
 
+def test_engine_that_may_fail_is_left_out(fake_engines):
+    contestants = {"ours": sleeper(1), "peer": Contestant("openvino", {"job": "crash"}, may_fail=True)}
+    entry = race(contestants, rounds=1, threads=1, peer=None, pause=0)
+    assert entry["contestants"]["peer"] == {"engine": "openvino", "missing": "RuntimeError: no such convolution"}
+    assert len(entry["contestants"]["ours"]["ms"]) == 1
+    with pytest.raises(RuntimeError, match="no such convolution"):
+        race({"ours": Contestant("ours", {"job": "crash"})}, rounds=1, threads=1, peer=None, pause=0)
+
+
+def test_patience_ends(fake_engines):
+    with Worker("ours", 1) as worker, pytest.raises(RuntimeError, match="exit code -9"):
+        worker.ask("prepare", 0.5, job="hang")
+
+
 def test_failing_worker_says_why(fake_engines):
     with (
         Worker("ours", 1) as worker,

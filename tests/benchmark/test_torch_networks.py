@@ -2,65 +2,64 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
 import pytest
-from paddle import nn
 
 from ppeffconv import create_model
 from ppeffconv.benchmark import environment
+from ppeffconv.benchmark.deploy_rows import NETWORKS
+from ppeffconv.benchmark.model_files import torch_weights
 from ppeffconv.benchmark.train_rows import train_rows
 from ppeffconv.layers import set_eval_mode
 
 PEER = Path(environment.__file__).parent
 SCRIPT = """
-import sys
+import json, sys
 import numpy as np, torch
 from peers.networks import create_model
-for name in sys.argv[2:]:
+for name, model, options in json.loads(sys.argv[2]):
     values = dict(np.load(f"{sys.argv[1]}/{name}.npz"))
     images = torch.from_numpy(values.pop("images"))
-    net = create_model(name, 10).eval()
+    net = create_model(model, 10, **options).eval()
     state = {key: torch.from_numpy(value) for key, value in values.items()}
     missing, unexpected = net.load_state_dict(state, strict=False)
     assert not unexpected and all(key.endswith("num_batches_tracked") for key in missing), (missing, unexpected)
     with torch.no_grad():
         np.save(f"{sys.argv[1]}/{name}.npy", net(images).numpy())
 """
-NAMES = {"_mean": "running_mean", "_variance": "running_var"}
 
 
-@pytest.mark.skipif(environment.find_python() is None, reason="the benchmark's PyTorch environment has not been made")
+@pytest.mark.skipif(environment.find_python() is None, reason="the peers' environment has not been made")
 def test_same_weights_give_the_same_logits(tmp_path):
-    names = [row.name for row in train_rows() if row.name != "resnet18"]
-    expected = {name: _randomised(name, tmp_path / f"{name}.npz") for name in names}
-    command = [str(environment.find_python()), "-c", SCRIPT, str(tmp_path), *names]
+    cases = [(row.name, row.name, {}, {}) for row in train_rows() if row.name != "resnet18"]
+    cases += [(name, net.model, net.options, net.peer_options) for name, net in NETWORKS.items() if net.options]
+    expected = {name: _randomised(model, options, tmp_path / f"{name}.npz") for name, model, options, _ in cases}
+    twins = json.dumps([(name, model, options) for name, model, _, options in cases])
+    command = [str(environment.find_python()), "-c", SCRIPT, str(tmp_path), twins]
     result = subprocess.run(command, env={"PYTHONPATH": str(PEER)}, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     for name, logits in expected.items():
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), logits, rtol=2e-3, atol=2e-3, err_msg=name)
 
 
-def _randomised(name: str, path: Path) -> np.ndarray:
+def _randomised(model: str, options: Mapping[str, Any], path: Path) -> np.ndarray:
     """Logits of one of our networks with random masks and statistics; its weights and the images go into ``path``."""
-    net = create_model(name, num_classes=10)
+    net = create_model(model, num_classes=10, **options)
     set_eval_mode(net, "deterministic")
-    state, transposed = {}, {f"{key}.weight" for key, layer in net.named_sublayers() if isinstance(layer, nn.Linear)}
     for key, value in net.state_dict().items():
         if "_mask" in key:
             value.set_value(paddle.randn(value.shape) * 0.3)
         elif key.endswith(("_mean", "_variance")):
             value.set_value(paddle.uniform(value.shape, min=0.5, max=1.0))
-        elif key.endswith("cur_T"):
-            continue
-        head, _, last = key.rpartition(".")
-        array = value.numpy()
-        state[f"{head}.{NAMES.get(last, last)}".lstrip(".")] = array.T if key in transposed else array
     images = paddle.randn([2, 3, 33, 33])
-    np.savez(path, images=images.numpy(), **state)
+    np.savez(path, images=images.numpy(), **torch_weights(net))
     net.eval()
     with paddle.no_grad():
         return net(images).numpy()
