@@ -16,6 +16,7 @@ from .deploy_rows import (
     ONNXRUNTIME,
     OPENVINO,
     SAMPLED,
+    SAMPLED_DENSITY,
     SAMPLED_NAME,
     SAMPLED_SIZE,
     SIZE,
@@ -87,7 +88,7 @@ def draw_deploy(session: Session, folder: Path) -> dict[str, str]:
     return drawn
 
 
-_LARGE = {f"resnet50, {SAMPLED_SIZE}": DENSE, f"{SAMPLED.title}, {SAMPLED_SIZE}": OURS}
+_LARGE = {"resnet50": DENSE, SAMPLED.title: OURS}
 
 
 def _layers(entry: Entry, label: str) -> Mapping[str, float] | None:
@@ -106,7 +107,7 @@ def _draw_speed_up(entries: Mapping[str, Entry], path: Path) -> None:
             x, target = _fewer(entry), NETWORKS[name].speed_up
             axes.plot([x - 0.03, x + 0.03], [target] * 2, color=BLACK, linewidth=2, zorder=2)
             axes.axvline(x, color="#EFEFEF", linewidth=1, zorder=0)
-            axes.annotate(_short(name), (x, 1), (0, 3), color=DARK, rotation=50, fontsize=9, **_above(axes))
+        _name_above(axes, {name: _fewer(entry) for name, entry in entries.items()})
         axes.plot([], [], color=BLACK, linewidth=2, label="must be reached")
         ends = [1, max(map(_fewer, entries.values()))]
         axes.plot(ends, ends, color=GREY, linewidth=1, linestyle=(0, (5, 4)), label="ideal: as many times", zorder=1)
@@ -116,8 +117,15 @@ def _draw_speed_up(entries: Mapping[str, Entry], path: Path) -> None:
         axes.grid(axis="y")
 
 
-def _above(axes: Any) -> dict[str, Any]:
-    return {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points", "va": "bottom"}
+def _name_above(axes: Any, places: Mapping[str, float]) -> None:
+    """Names over their vertical lines; those that lie close are moved apart."""
+    transform, gap = axes.get_xaxis_transform(), 0.045 * (max(places.values()) - min(places.values()) + 0.2)
+    end = -1.0
+    for name, x in sorted(places.items(), key=lambda item: item[1]):
+        end = max(x, end + gap)
+        axes.plot([x, end], [1, 1.05], color=LIGHT, linewidth=1, transform=transform, clip_on=False)
+        style = {"rotation": 45, "rotation_mode": "anchor", "fontsize": 9, "color": DARK, "va": "center"}
+        axes.text(end, 1.065, _short(name), transform=transform, **style)
 
 
 def _short(name: str) -> str:
@@ -141,10 +149,13 @@ def _draw_layers(bars: list, large: list, path: Path) -> None:
     ) as axes:
         for (place,), group, size in zip(axes, groups, (SIZE, SAMPLED_SIZE)):
             _stack(place, group)
-            place.set_title(f"{size}x{size}, batch 1", fontsize=9, color=DARK)
+            place.set_title(f"{size}x{size}, batch 1" + (_AT if size == SAMPLED_SIZE else ""), fontsize=9, color=DARK)
         handles, labels = axes[0][0].get_legend_handles_labels()
         axes[0][0].figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=9)
-        axes[-1][0].set_xlabel("milliseconds; behind the bars their sum, and what is not in convolutions")
+        axes[-1][0].set_xlabel("milliseconds; at the end of each bar its sum and the share that is not in convolutions")
+
+
+_AT = f", density {SAMPLED_DENSITY:g}"
 
 
 def _stack(axes: Any, group: list) -> None:
@@ -155,10 +166,12 @@ def _stack(axes: Any, group: list) -> None:
         axes.barh(rows, widths, left=left, color=colour, label=kind, height=0.72, edgecolor="white", linewidth=0.6)
         left = [a + b for a, b in zip(left, widths)]
     for row, ((_, layers), end) in enumerate(zip(group, left)):
-        axes.text(end, row, f"  {end:.1f}   {100 * share_of_others(layers):.0f} %", va="center", fontsize=9, color=DARK)
+        axes.text(
+            end, row, f"  {end:.1f} ms, {100 * share_of_others(layers):.0f} %", va="center", fontsize=9, color=DARK
+        )
     axes.set_yticks(rows, [title for title, _ in group])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.13 * max(left))
+    axes.set_xlim(0, 1.16 * max(left))
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")

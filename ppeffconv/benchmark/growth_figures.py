@@ -60,15 +60,24 @@ def _rate(rows: Rows) -> float:
 
 
 def _label(axes: Any, axis: str, ticks: list[int], rate: float) -> None:
-    axes.set(xscale="log", yscale="log", ylabel="milliseconds")
+    axes.set(xscale="log", yscale="log", ylabel="milliseconds" if axis == "side" else "")
     axes.set_xlabel("side of the image, batch 1" if axis == "side" else f"batch, {SIZE}x{SIZE}")
     axes.set_xticks(ticks, map(str, ticks))
-    axes.minorticks_off()
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.xaxis.minorticks_off()
+    _plain_ticks(axes.yaxis)
     axes.grid()
     right = axes.secondary_yaxis("right", functions=(lambda ms: ms * rate / 1e9, lambda giga: giga * 1e9 / rate))
-    right.set_ylabel("giga multiply-adds")
-    right.yaxis.set_major_formatter("{x:g}")
+    right.set_ylabel("" if axis == "side" else "giga multiply-adds")
+    _plain_ticks(right.yaxis)
+
+
+def _plain_ticks(axis: Any) -> None:
+    """1, 2, 5, 10, 20, ..."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
 
 
 def _title(name: str) -> str:
