@@ -74,11 +74,12 @@ class Networks {
     Entry& entry = find(uid);
     if (!entry.network) {
       entry.network = make(text, weights);
-      entry.hash = fingerprint(weights);
+      entry.hash = fingerprint(weights), entry.text = text;
     } else if (entry.places.count(places) == 0) {
       PD_CHECK(fingerprint(weights) == entry.hash,
                "deployed: the weights are not those that this uid was made from; deploy the network again");
     }
+    PD_CHECK(entry.text == text, "deployed: this uid was made from another program; deploy the network again");
     entry.places.insert(std::move(places));
     return entry.network;
   }
@@ -98,7 +99,7 @@ class Networks {
 
  private:
   struct Entry {
-    std::string uid;
+    std::string uid, text;
     std::shared_ptr<AnyNetwork> network, shapes;
     uint64_t hash = 0;
     std::set<std::vector<const float*>> places;

@@ -2,7 +2,7 @@
 // input, whose few channels are multiplied by rows of a kernel, and on the pixels of a mask alone.
 #pragma once
 
-#include "cpu/engine/maps.h"
+#include "cpu/engine/winograd.h"
 
 namespace ppeffconv::engine {
 
@@ -58,17 +58,25 @@ class Convolution : public Operation<T> {
     this->check(groups_ > 0 && channels_ % groups_ == 0 && in_channels_ == weight_.shape[1] * groups_ &&
                     (groups_ == 1 || widths.size() == 1),
                 "the weight does not fit the channels");
+    this->check(!masked_ || (!d.step.has("add") && !d.step.has("up")), "a masked convolution adds nothing");
     if (d.step.has("bias")) bias_ = d.vector("bias", channels_);
     d.step.word("bias");
-    if (weight_.data) product_ = pack<T>(images_ ? rows_of_kernel() : groups(), 1);
+    if (weight_.data) {
+      product_ = pack<T>(images_ ? rows_of_kernel() : groups(), 1);
+      if (may_winograd())
+        winograd_.pack_weights(in_channels_, channels_, [this](int64_t o, int64_t c, int64_t t) {
+          return tap(o, c, t / 3, t % 3);
+        });
+    }
     weight_.data = nullptr;
   }
 
   // Whether a convolution of the program's input is better done on a padded copy of it, by rows of the kernel.
   static bool takes_images(const Definition& d, int64_t channels) {
     const Weight& w = d.weight("weight", 4);
+    const std::vector<int64_t> padding = d.step.pair("padding", 0);
     return channels * int64_t(sizeof(T)) < kAlign / 2 && d.step.pair("dilation", 1) == std::vector<int64_t>{1, 1} &&
-           d.step.number("groups", 1) == 1 && !d.step.has("mask") && w.shape[3] * channels <= kPanel;
+           d.step.number("groups", 1) == 1 && padding[0] < w.shape[2] && padding[1] < w.shape[3] && !d.step.has("mask") && w.shape[3] * channels <= kPanel;
   }
 
   Dims infer(const std::vector<Dims>& in) const override {
@@ -108,6 +116,9 @@ class Convolution : public Operation<T> {
     if (add >= 0) call.add = b.in[add];
     if (up >= 0) call.up = b.in[up];
     call.targets = {{0, channels_}};
+    if constexpr (sizeof(T) == 4) {
+      if (may_winograd() && Winograd::pays(b.out)) return winograd_.bind(b, call);
+    }
     if (!masked_) return b.product(&product_, std::move(call));
     const Active* active = b.masks.back().get();
     if (zeros_left_out) {
@@ -157,6 +168,13 @@ class Convolution : public Operation<T> {
     return one;
   }
 
+  bool may_winograd() const {
+    const Windows& w = windows_;
+    return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
+           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !masked_ && !images_ &&
+           Winograd::pays(in_channels_, channels_);
+  }
+
   float tap(int64_t o, int64_t c, int64_t y, int64_t x) const {
     return weight_.data[((o * weight_.shape[1] + c) * windows_.kernel_h + y) * windows_.kernel_w + x];
   }
@@ -165,8 +183,10 @@ class Convolution : public Operation<T> {
     const Map<T>& in = b.in[0];  // of the images' size, without data
     Map<T> to{nullptr, in.batch, in.height + 2 * windows_.padding_h, in.width + 2 * windows_.padding_w, in_channels_,
               in_channels_};
-    to.data = b.template scratch<T>(to.pixels() * to.pitch);
+    to.data = b.template scratch<T>((to.pixels() + 1) * to.pitch);
     b.task([to, in, images = b.images, w = windows_](Team team) {
+      // behind the last pixel half a unit more may be read
+      if (team.rank == 0) std::fill(to.pixel(to.pixels()), to.pixel(to.pixels() + 1), T{});
       interleave(*images, in, to, w.padding_h, w.padding_w, team);
     });
     return {to, windows_.stride_h, windows_.stride_w, 0, 0};
@@ -180,6 +200,7 @@ class Convolution : public Operation<T> {
   int64_t channels_, in_channels_ = 0, groups_;
   std::vector<float> bias_;
   Product<T> product_;
+  Winograd winograd_;
 };
 
 }  // namespace ppeffconv::engine

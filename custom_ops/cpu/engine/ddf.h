@@ -22,7 +22,7 @@ template <typename T>
 class Filters : public Operation<T> {
  public:
   Filters(const Definition& d, int64_t channels)
-      : Operation<T>(d.step), taps_(d.step.number("taps", 0)), std_(d.vector("std", channels)) {
+      : Operation<T>(d.step), taps_(d.step.required("taps")), std_(d.vector("std", channels)) {
     this->check(taps_ > 0 && taps_ <= kWindow && channels % taps_ == 0, "the channels are no whole filters");
     this->in_place = 0;
   }
@@ -54,7 +54,7 @@ class DDF : public Operation<T> {
  public:
   DDF(const Definition& d, int64_t channels)
       : Operation<T>(d.step), windows_(windows(d)), act_(d.step.act()), channels_(channels) {
-    heads_ = d.step.number("heads", 1), up_ = d.step.number("up", 1), gain_ = d.step.real("gain", 1);
+    heads_ = d.step.required("heads"), up_ = d.step.required("up"), gain_ = d.step.real("gain", 1);
     const std::string mode = d.step.word("mode", "mul");
     this->check(mode == "mul" || mode == "add", "the mode must be mul or add");
     this->check(heads_ > 0 && channels % heads_ == 0 && up_ > 0 && up_ < 64 && (up_ == 1 || windows_.stride_h == 1) &&
@@ -103,7 +103,7 @@ class DDF : public Operation<T> {
 
  private:
   static Windows windows(const Definition& d) {
-    return {d.step, d.step.number("kernel", 3), d.step.number("stride", 1), d.step.number("dilation", 1)};
+    return {d.step, d.step.required("kernel"), d.step.required("stride"), d.step.required("dilation")};
   }
   int64_t taps() const { return windows_.kernel_h * windows_.kernel_w; }
 

@@ -103,6 +103,12 @@ template <typename T>
 using FilterFunction = void (*)(const Filtering&, const T* const* x, const int64_t* taps, int64_t count,
                                 const float* spatial, const T* add, T* y);
 
+struct WinogradFunctions {
+  void (*input)(const float* const* pixels, int64_t channels, float* to, int64_t pitch);
+  void (*output)(const float* sums, int64_t pitch, const Finish&, const Places<float>&, int64_t channel,
+                 int64_t channels);
+};
+
 #define KERNELS "cpu/engine/rows.h"
 #include "cpu/for_each_target.h"
 #undef KERNELS
@@ -117,6 +123,8 @@ template <typename T>
 MapFunctions<T> pick_map_functions() {
   return PICK(map_functions<T>());
 }
+
+inline WinogradFunctions pick_winograd_functions() { return PICK(winograd_functions()); }
 
 template <typename T>
 FilterFunction<T> pick_filter() {

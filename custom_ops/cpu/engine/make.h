@@ -91,12 +91,12 @@ std::unique_ptr<Operation<T>> Network<T>::make(const Step& step, const std::vect
   if (step.op == "concat") {
     made_channels_ = 0;
     for (int64_t width : widths) made_channels_ += width;
-    return finish(std::make_unique<Copy<T>>(d, widths));
+    return finish(std::make_unique<Copy<T>>(d, 0, false));
   }
   take(1);
   if (step.op == "slice") {
-    made_channels_ = step.number("count", 0);
-    return finish(std::make_unique<Copy<T>>(d, widths));
+    made_channels_ = step.required("count");
+    return finish(std::make_unique<Copy<T>>(d, widths[0], true));
   }
   if (step.op == "mask") {
     made_channels_ = 1;

@@ -86,6 +86,9 @@ class Pool : public Operation<T> {
         ceil_(d.step.number("ceil", 0) != 0) {
     this->check(largest_ || d.step.word("kind") == "avg", "the kind must be max or avg");
     this->check(windows_.kernel_h * windows_.kernel_w <= kWindow, "the window is too large");
+    this->check(windows_.padding_h < windows_.kernel_h && windows_.padding_w < windows_.kernel_w,
+                "a window must not lie in the padding alone");
+    this->check(windows_.dilation_h * windows_.dilation_w == 1, "pooling is not dilated");
   }
   Dims infer(const std::vector<Dims>& in) const override {
     const Windows& w = windows_;
@@ -211,10 +214,10 @@ class Multiply : public Operation<T> {
 template <typename T>
 class Copy : public Operation<T> {
  public:
-  Copy(const Definition& d, const std::vector<int64_t>& widths) : Operation<T>(d.step), widths_(widths) {
-    first_ = d.step.number("first", 0), count_ = d.step.number("count", -1);
-    if (count_ >= 0)
-      this->check(first_ >= 0 && count_ > 0 && first_ + count_ <= widths[0], "the channels do not exist");
+  Copy(const Definition& d, int64_t channels, bool slice) : Operation<T>(d.step) {
+    if (!slice) return;
+    first_ = d.step.required("first"), count_ = d.step.required("count");
+    this->check(first_ >= 0 && count_ > 0 && first_ + count_ <= channels, "the channels do not exist");
   }
   Dims infer(const std::vector<Dims>& in) const override {
     Dims out = in[0];
@@ -244,8 +247,7 @@ class Copy : public Operation<T> {
   }
 
  private:
-  std::vector<int64_t> widths_;
-  int64_t first_, count_;
+  int64_t first_ = 0, count_ = -1;  // all of every map
 };
 
 // Nearest, by two; cropped to the size of the second input.
@@ -278,7 +280,7 @@ class Resize : public Operation<T> {
     this->check(scale_ > 0 && scale_ < 64, "the scale is out of range");
   }
   Dims infer(const std::vector<Dims>& in) const override {
-    return {in[0].batch, int64_t(in[0].height * double(scale_)), int64_t(in[0].width * double(scale_)), in[0].channels};
+    return {in[0].batch, int64_t(in[0].height * scale_), int64_t(in[0].width * scale_), in[0].channels};
   }
   void bind(Binder<T>& b) const override {
     b.task([in = b.in[0], out = b.out, scale = scale_, run = pick_map_functions<T>()](Team team) {
@@ -301,12 +303,12 @@ class Resize : public Operation<T> {
     int64_t before, after;
     float share;
   };
-  static Place place(int64_t i, float scale, int64_t size) {
-    const float at = std::max((i + 0.5f) / scale - 0.5f, 0.0f);
+  static Place place(int64_t i, double scale, int64_t size) {
+    const float at = std::max(float((i + 0.5) / scale - 0.5), 0.0f);
     const int64_t before = std::min(int64_t(at), size - 1);
     return {before, std::min(before + 1, size - 1), at - before};
   }
-  float scale_;
+  double scale_;
 };
 
 // A convolution of each channel by itself.

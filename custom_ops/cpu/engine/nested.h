@@ -16,7 +16,7 @@ class Nested : public Operation<T> {
     const bool paper = d.step.word("mode", "paper") == "paper";
     primaries_ = weight_.shape[0], channels_ = d.weight("shift", 1).size();
     this->check(groups_ > 0 && primaries_ % groups_ == 0 && weight_.shape[1] * groups_ == in_channels_ &&
-                    delta_ >= 0 && delta_ < in_channels_ && step_ > 0 && delta_ % step_ == 0,
+                    delta_ >= 0 && delta_ < in_channels_ && (delta_ == 0 || groups_ == 1) && step_ > 0 && delta_ % step_ == 0,
                 "the weight does not fit the channels");
     crops_ = (std::min(weight_.shape[2], weight_.shape[3]) + 1) / 2, shifts_ = delta_ / step_ + 1;
     this->check(channels_ > (crops_ * shifts_ - 1) * primaries_ && channels_ <= crops_ * shifts_ * primaries_,

@@ -55,7 +55,10 @@ class Network : public AnyNetwork {
   std::vector<Dims> infer(const Dims& images) const override {
     const std::vector<Dims> dims = sizes(images);
     std::vector<Dims> result;
-    for (int output : outputs_) result.push_back(dims[output]);
+    for (int output : outputs_) {
+      PD_CHECK(!flat || dims[output].height * dims[output].width == 1, "deployed: an output that is flat must be 1x1");
+      result.push_back(dims[output]);
+    }
     return result;
   }
 
@@ -138,10 +141,11 @@ class Network : public AnyNetwork {
       bool hidden = std::find(outputs_.begin(), outputs_.end(), conv->out) == outputs_.end();
       for (auto& reader : operations_) {
         const auto& in = reader->inputs;
-        if (std::find(in.begin(), in.end(), conv->out) == in.end()) continue;
+        const int64_t times = std::count(in.begin(), in.end(), conv->out);
+        if (times == 0) continue;
         const auto* next = dynamic_cast<const Convolution<T>*>(reader.get());
         const bool fill = dynamic_cast<const Fill<T>*>(reader.get()) && in[0] == conv->out && in[1] == mask;
-        hidden = hidden && (fill || (next && next->masked() && next->pointwise() && in.back() == mask));
+        hidden = hidden && times == 1 && (fill || (next && next->masked() && next->pointwise() && in.back() == mask));
       }
       conv->zeros_left_out = !hidden;
     }
@@ -154,12 +158,14 @@ class Network : public AnyNetwork {
     for (const auto& operation : operations_) {
       std::vector<Dims> in;
       for (int value : operation->inputs) in.push_back(dims[value]);
-      const Dims out = operation->infer(in);
-      PD_CHECK(out.height > 0 && out.width > 0, "deployed: the images are too small, nothing is left for: ",
-               operation->text);
-      check_size({out.batch, out.height, out.width, round_up(out.channels, 32)}, "a feature map");
-      dims[operation->out] = out;
-      for (size_t i = 0; i < operation->more.size(); ++i) dims[operation->more[i]] = operation->infer_more(in, i);
+      const auto set = [&](int value, const Dims& out) {
+        PD_CHECK(out.height > 0 && out.width > 0, "deployed: the images are too small, nothing is left for: ",
+                 operation->text);
+        check_size({out.batch, out.height, out.width, round_up(out.channels, 32)}, "a feature map");
+        dims[value] = out;
+      };
+      set(operation->out, operation->infer(in));
+      for (size_t i = 0; i < operation->more.size(); ++i) set(operation->more[i], operation->infer_more(in, i));
     }
     return dims;
   }

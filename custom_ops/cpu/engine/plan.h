@@ -38,7 +38,10 @@ std::vector<int64_t> Network<T>::place(const std::vector<Dims>& dims, int64_t* b
     }
     last[operations_[i]->out] = i;
   }
-  for (int output : outputs_) last[output] = end;
+  for (int output : outputs_) {
+    last[output] = end;
+    images = images || output == 0;
+  }
 
   Gaps gaps;
   std::vector<int64_t> places(count, -1);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -36,11 +37,21 @@ class Step {
     return found == values_.end() ? otherwise : found->second;
   }
   std::vector<std::string> words(const std::string& key) const { return split(word(key), ','); }
+  int64_t required(const std::string& key) const {
+    PD_CHECK(has(key), "deployed: '", key, "' is missing in: ", text);
+    return number(key, 0);
+  }
   int64_t number(const std::string& key, int64_t otherwise) const {
     return has(key) ? to_number(word(key)) : (word(key), otherwise);
   }
-  float real(const std::string& key, float otherwise) const {
-    return has(key) ? std::strtof(word(key).c_str(), nullptr) : (word(key), otherwise);
+  double real(const std::string& key, double otherwise) const {
+    if (!has(key)) return word(key), otherwise;
+    const std::string value = word(key);
+    char* end = nullptr;
+    const double number = std::strtod(value.c_str(), &end);
+    PD_CHECK(!value.empty() && *end == 0 && std::isfinite(number) && std::fabs(number) < 1e30, "deployed: '", value,
+             "' is not a number in: ", text);
+    return number;
   }
   std::vector<int64_t> pair(const std::string& key, int64_t otherwise) const {
     if (!has(key)) return word(key), std::vector<int64_t>{otherwise, otherwise};
@@ -68,7 +79,8 @@ class Step {
     for (size_t i = 2; i < tokens.size(); ++i) {
       const size_t equals = tokens[i].find('=');
       PD_CHECK(equals != std::string::npos, "deployed: expected key=value, got '", tokens[i], "' in: ", line);
-      step.values_[tokens[i].substr(0, equals)] = tokens[i].substr(equals + 1);
+      const bool first = step.values_.emplace(tokens[i].substr(0, equals), tokens[i].substr(equals + 1)).second;
+      PD_CHECK(first, "deployed: '", tokens[i].substr(0, equals), "' stands twice in: ", line);
     }
     step.left = step.values_;
     return step;
@@ -78,7 +90,8 @@ class Step {
   int64_t to_number(const std::string& value) const {
     char* end = nullptr;
     const int64_t number = std::strtoll(value.c_str(), &end, 10);
-    PD_CHECK(!value.empty() && *end == 0, "deployed: '", value, "' is not a number in: ", text);
+    PD_CHECK(!value.empty() && *end == 0 && std::llabs(number) < (int64_t{1} << 40), "deployed: '", value,
+             "' is not a number in: ", text);
     return number;
   }
   std::map<std::string, std::string> values_;
@@ -99,9 +112,11 @@ struct Program {
     const std::vector<std::string> input = split(lines[1], ' '), output = split(lines.back(), ' ');
     PD_CHECK(input.size() == 3 && input[0] == "input", "deployed: expected 'input NAME CHANNELS', got: ", lines[1]);
     PD_CHECK(output.size() >= 2 && output[0] == "output", "deployed: expected 'output NAMES', got: ", lines.back());
-    program.input = input[1], program.channels = std::atoll(input[2].c_str());
+    program.input = input[1], program.channels = whole(input[2], lines[1]);
+    PD_CHECK(program.channels > 0, "deployed: the input needs channels: ", lines[1]);
     program.outputs = split(output[1], ',');
-    program.flat = output.size() == 3 && output[2] == "flat=1";
+    program.flat = output.size() == 3;
+    PD_CHECK(output.size() == 2 || (program.flat && output[2] == "flat=1"), "deployed: unknown words in: ", lines.back());
     for (size_t i = 2; i + 1 < lines.size(); ++i) program.steps.push_back(Step::parse(lines[i]));
     return program;
   }
@@ -115,7 +130,14 @@ struct Program {
     PD_CHECK(words[2] == "float32" || words[2] == "bfloat16", "deployed: unknown type ", words[2]);
     PD_CHECK(words[3].rfind("seed=", 0) == 0, "deployed: expected seed=NUMBER, got ", words[3]);
     bfloat = words[2] == "bfloat16";
-    seed = std::atoll(words[3].c_str() + 5);
+    seed = whole(words[3].substr(5), line);
+  }
+  static int64_t whole(const std::string& value, const std::string& line) {
+    char* end = nullptr;
+    const int64_t number = std::strtoll(value.c_str(), &end, 10);
+    PD_CHECK(!value.empty() && *end == 0 && number >= 0 && number < (int64_t{1} << 40), "deployed: '", value,
+             "' is not a number >= 0 in: ", line);
+    return number;
   }
 };
 

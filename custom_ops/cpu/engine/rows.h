@@ -5,3 +5,4 @@
 
 #include "cpu/engine/ddf_rows.h"
 #include "cpu/engine/maps_rows.h"
+#include "cpu/engine/winograd_rows.h"

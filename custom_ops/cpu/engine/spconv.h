@@ -115,7 +115,13 @@ class SPConv : public Operation<T> {
   void find_gates(Binder<T>& b, const Call<T>& call, float* gates, int64_t pitch) const {
     const int64_t batch = b.out.batch, padded = round_up(depth_, kPanel) + kPanel;
     const Map<T> means{b.template scratch<T>(batch * padded), batch, 1, 1, depth_, padded};
-    float* sums = b.template scratch<float>(batch * padded);
+    int64_t widest = 0;
+    for (const Group& group : product_.groups) {
+      for (const Phase& phase : group.phases) {
+        for (const Segment& s : phase.segments) widest = std::max(widest, round_up(s.count, kPanel));
+      }
+    }
+    float* sums = b.template scratch<float>(b.threads * widest);
     b.task([=, sources = call.sources, out = b.out, run = pick_map_functions<T>(), this](Team team) {
       std::vector<std::pair<const Segment*, int64_t>> parts;
       int64_t depth = 0;
@@ -128,10 +134,11 @@ class SPConv : public Operation<T> {
       for (int64_t k = share.begin; k < share.end; ++k) {
         const int64_t image = k / parts.size();
         const auto [segment, at] = parts[k % parts.size()];
-        float* sum = sums + image * padded + at;
-        std::fill(sum, sum + segment->count, 0.0f);
+        float* sum = sums + team.rank * widest;
+        std::fill(sum, sum + widest, 0.0f);
         add_up(sources[segment->source], *segment, image, out, run, sum);
-        run.narrow(sum, 1.0f / out.plane(), segment->count, means.pixel(image) + at);
+        T* mean = means.pixel(image) + at;
+        for (int64_t c = 0; c < segment->count; ++c) mean[c] = to_element(sum[c] / out.plane(), T{});
       }
     });
     Call<T> one(Map<T>{nullptr, batch, 1, 1, channels_, 0});
