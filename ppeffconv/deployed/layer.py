@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,14 +59,16 @@ class Deployed(nn.Layer):
         super().__init__()
         if backend not in BACKENDS:
             raise ValueError(f"Deployed: backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-        self.program, self.backend = program, backend
-        self.part = Part(name, kind, program, tuple(notes))
+        self.backend = backend
         self.returns = returns
         self.traced_backend = "reference"
         self.densities: dict[str, float] = {}
         self._count = len(program.weights)
         for i, values in enumerate(program.weights):
             self.register_buffer(f"w{i}", paddle.to_tensor(values, stop_gradient=True))
+        # the buffers in place of the arrays: weights are in memory once
+        self.program = replace(program, weights=tuple(getattr(self, f"w{i}") for i in range(self._count)))
+        self.part = Part(name, kind, self.program, tuple(notes))
         self._uid: str | None = None
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor] | tuple[Tensor | None, Tensor | None]:

@@ -31,7 +31,7 @@ class Traced(NamedTuple):
     macs: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """Steps over feature maps [N, C, H, W], with the weights that they name by number.
 
@@ -39,7 +39,7 @@ class Program:
         channels: of the input ``x``.
         steps: in the order in which they run; every map is made once.
         outputs: names of the maps that the network returns.
-        weights: float32 arrays.
+        weights: float32 arrays, or, in a `Deployed`, its buffers.
         flat: the outputs are 1x1 maps, returned as [N, C].
         dtype: of the feature maps, "float32" or "bfloat16".
         seed: of the sampling noise.
@@ -48,7 +48,7 @@ class Program:
     channels: int
     steps: tuple[Step, ...]
     outputs: tuple[str, ...]
-    weights: tuple[np.ndarray, ...] = field(repr=False)
+    weights: tuple[Any, ...] = field(repr=False)
     flat: bool = False
     dtype: str = "float32"
     seed: int = 0

@@ -123,8 +123,19 @@ def pick_channels(x: Tensor, order: list[int]) -> Tensor:
 
 
 def resize(step: Step, frame: Frame) -> Tensor:
-    """Bilinear, half-pixel centres."""
-    return F.interpolate(frame.map(step), scale_factor=step["scale"], mode="bilinear", align_corners=False)
+    """Bilinear, half-pixel centres: two products, because Paddle Inference with oneDNN cannot run F.interpolate."""
+    x = frame.map(step)
+    rows, columns = (_bilinear(paddle.shape(x)[axis], step["scale"]) for axis in (2, 3))
+    return paddle.matmul(rows, paddle.matmul(x, columns.transpose([1, 0])))
+
+
+def _bilinear(size: Tensor, scale: float) -> Tensor:
+    """[floor(size * scale), size] matrix of the weights of F.interpolate along one axis."""
+    new = (size.astype("float32") * scale).astype("int64")
+    centres = (paddle.arange(new, dtype="int64").astype("float32") + 0.5) / scale - 0.5
+    centres = paddle.minimum(F.relu(centres), size.astype("float32") - 1)
+    distance = centres.unsqueeze(1) - paddle.arange(size, dtype="int64").astype("float32").unsqueeze(0)
+    return F.relu(1 - distance.abs())
 
 
 def concat(step: Step, frame: Frame) -> Tensor:

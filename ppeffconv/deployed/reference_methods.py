@@ -7,7 +7,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from ..ops import conv2d, filter_norm, octave_pool
-from ..ops.primitives import global_mean, pad2d
+from ..ops.primitives import global_mean
 from ..ops.reference_nested import nested_filters
 from .reference_basic import Frame, pick_channels, repeat_channels
 from .steps import Step
@@ -85,7 +85,7 @@ def _dynamic_filter(x: Tensor, channel: Tensor, spatial: Tensor, step: Step) -> 
     taps, count, pad = kernel * kernel, x.shape[1], dilation * (kernel // 2)
     per_pixel = [_split(filter_norm(logits, 1, step["gain"]), taps) for logits in _split(spatial, heads)]
     per_channel = channel.reshape([-1, count, taps])
-    padded = pad2d(x, pad)
+    padded = F.pad(x, [pad] * 4)  # eight numbers, as `pad2d` gives, crash Paddle Inference when its oneDNN is on
     y = None
     for tap in range(taps):
         top, left = (dilation * side for side in divmod(tap, kernel))

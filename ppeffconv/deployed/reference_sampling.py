@@ -42,7 +42,7 @@ def noise(height: int | Tensor, width: int | Tensor, stream: int, seed: int) -> 
     v = _low(rows.unsqueeze(1) * width + columns.unsqueeze(0) + _word(offset))
     v = _low(_mix(v, 16) * _word(0x7FEB352D))
     v = _low(_mix(v, 15) * _word(0x846CA68B))
-    return ((_mix(v, 16) // _word(256)).astype("float32") + 0.5) * 2.0**-24
+    return (_shift(_mix(v, 16), 8).astype("float32") + 0.5) * 2.0**-24
 
 
 def _word(value: int) -> Tensor:
@@ -55,7 +55,14 @@ def _low(v: Tensor) -> Tensor:
 
 
 def _mix(v: Tensor, shift: int) -> Tensor:
-    return paddle.bitwise_xor(v, v // _word(2**shift))
+    return paddle.bitwise_xor(v, _shift(v, shift))
+
+
+def _shift(v: Tensor, shift: int) -> Tensor:
+    """v >> shift, of a word and for shift >= 8. The bits that go are cleared first: paddle2onnx divides in single
+    precision, which then is exact.
+    """
+    return paddle.bitwise_and(v, _word(WORD - 2**shift + 1)) // _word(2**shift)
 
 
 def fill(step: Step, frame: Frame) -> Tensor:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..ops.reference_nested import nested_filters
 from .steps import Step
 
@@ -82,7 +84,10 @@ def _upsample(step: Step, maps: Shapes, weights: Weights) -> Shape:
 
 def _resize(step: Step, maps: Shapes, weights: Weights) -> Shape:
     channels, size = _of(step, maps)
-    return Shape(channels, None if size is None else tuple(int(side * step["scale"]) for side in size))
+    if size is None:
+        return Shape(channels, None)
+    scale = np.float32(step["scale"])  # in single precision, as Paddle
+    return Shape(channels, tuple(int(np.float32(side) * scale) for side in size))
 
 
 def _nested(step: Step, maps: Shapes, weights: Weights) -> Shape:
