@@ -117,7 +117,7 @@ class Convolution : public Operation<T> {
     if (up >= 0) call.up = b.in[up];
     call.targets = {{0, channels_}};
     if constexpr (sizeof(T) == 4) {
-      if (may_winograd() && Winograd::pays(b.out)) return winograd_.bind(b, call);
+      if (may_winograd() && winograd_.pays(b.out)) return winograd_.bind(b, call);
     }
     if (!masked_) return b.product(&product_, std::move(call));
     const Active* active = b.masks.back().get();

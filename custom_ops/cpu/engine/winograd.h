@@ -46,19 +46,21 @@ class Winograd {
     product_ = pack<float>(std::move(groups), 1);
   }
 
-  // Whether it is faster than the direct sum, by measurement: tiles must not hang over the border by much, and the
-  // products must be large beside the transforms.
+  // Whether it is faster than the direct sum, by measurement: the products must be large beside the transforms, and on
+  // small maps, where many tiles hang over the border, larger still.
   static bool pays(int64_t channels, int64_t columns) {
     return channels >= 32 && channels <= kDepth && columns >= 32 && columns % kLanes == 0;
   }
-  static bool pays(const Map<float>& out) { return out.height * out.width >= 12 * 12; }
+  bool pays(const Map<float>& out) const {
+    return out.plane() >= 144 || (out.plane() >= 49 && channels_ * columns_ >= 1 << 17);
+  }
 
   void bind(Binder<float>& b, const Call<float>& call) const {
     const int64_t high = (call.out.height + 1) / 2, wide = (call.out.width + 1) / 2, tiles = call.out.batch * high * wide;
     const int64_t read = round_up(channels_, kLanes) + kLanes, per_tile = 64 * (read + columns_);
     const bool small = 64 * channels_ * columns_ <= kSmallBytes;
     const int64_t team = small ? b.threads : 1;
-    int64_t chunk = (small ? kCachedBytes : b.threads * 2 * kCachedBytes) / per_tile / kRows * kRows;
+    int64_t chunk = (small ? kCachedBytes : b.threads * 6 * kCachedBytes) / per_tile / kRows * kRows;
     chunk = std::clamp<int64_t>(chunk, kRows, round_up(tiles, kRows));
     Work work{this, call, *b.rows, b.zeros, chunk, read};
     work.inputs = b.scratch<float>(team * 16 * chunk * read);
