@@ -116,18 +116,21 @@ class Convolution : public Operation<T> {
     if (add >= 0) call.add = b.in[add];
     if (up >= 0) call.up = b.in[up];
     call.targets = {{0, channels_}};
+    const bool winograd = may_winograd() && winograd_.pays(b.out.plane()) && !zeros_left_out;
+    const Active* active = masked_ ? b.masks.back().get() : nullptr;
     if constexpr (sizeof(T) == 4) {
-      if (may_winograd() && winograd_.pays(b.out)) return winograd_.bind(b, call);
+      if (winograd) winograd_.bind(b, call, active);
     }
-    if (!masked_) return b.product(&product_, std::move(call));
-    const Active* active = b.masks.back().get();
+    if (!masked_) return winograd ? void() : b.product(&product_, std::move(call));
     if (zeros_left_out) {
       b.task([out = b.out](Team team) {
         const Share share = team.share(out.pixels());
         std::memset(static_cast<void*>(out.pixel(share.begin)), 0, share.size() * out.pitch * sizeof(T));
       });
     }
-    b.product(&product_, std::move(call), [=, all = !zeros_left_out] { return active->rows(all); });
+    b.product(&product_, std::move(call), [=, all = !zeros_left_out] {
+      return winograd && active->dense_enough_for_winograd() ? Rows{0} : active->rows(all);
+    });
   }
 
  private:
@@ -171,7 +174,7 @@ class Convolution : public Operation<T> {
   bool may_winograd() const {
     const Windows& w = windows_;
     return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
-           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !masked_ && !images_ &&
+           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !images_ &&
            Winograd::pays(in_channels_, channels_);
   }
 

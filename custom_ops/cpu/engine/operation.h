@@ -46,8 +46,11 @@ struct Active {
   double density() const { return pixels ? double(count) / pixels : 0; }
   // What is computed: beyond the density where the list no longer pays everything, if it may.
   Rows rows(bool all) const { return all && density() > kBreakEven ? Rows{pixels} : Rows{count, list.data()}; }
+  // Where Winograd's way of computing everything is faster than the list.
+  bool dense_enough_for_winograd() const { return density() > kWinogradBreakEven; }
 
-  static constexpr double kBreakEven = 0.94;  // by measurement: a list costs a twentieth more a pixel
+  // by measurement
+  static constexpr double kBreakEven = 0.94, kWinogradBreakEven = 0.55;
 };
 
 // Scratch of a thread, and what else a task needs of the run.

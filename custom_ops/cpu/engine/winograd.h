@@ -51,11 +51,10 @@ class Winograd {
   static bool pays(int64_t channels, int64_t columns) {
     return channels >= 32 && channels <= kDepth && columns >= 32 && columns % kLanes == 0;
   }
-  bool pays(const Map<float>& out) const {
-    return out.plane() >= 144 || (out.plane() >= 49 && channels_ * columns_ >= 1 << 17);
-  }
+  bool pays(int64_t plane) const { return plane >= 144 || (plane >= 49 && channels_ * columns_ >= 1 << 17); }
 
-  void bind(Binder<float>& b, const Call<float>& call) const {
+  // Under a mask: only where it is dense enough.
+  void bind(Binder<float>& b, const Call<float>& call, const Active* mask) const {
     const int64_t high = (call.out.height + 1) / 2, wide = (call.out.width + 1) / 2, tiles = call.out.batch * high * wide;
     const int64_t read = round_up(channels_, kLanes) + kLanes, per_tile = 64 * (read + columns_);
     const bool small = 64 * channels_ * columns_ <= kSmallBytes;
@@ -67,6 +66,7 @@ class Winograd {
     work.sums = b.scratch<float>(team * 16 * chunk * columns_);
     if (small) {  // each thread by itself, chunk after chunk
       b.task([=](Team each) {
+        if (mask && !mask->dense_enough_for_winograd()) return;
         const Share blocks = each.share((tiles + kRows - 1) / kRows);
         Work mine = work;
         mine.inputs += each.rank * 16 * chunk * read, mine.sums += each.rank * 16 * chunk * columns_;
@@ -82,9 +82,14 @@ class Winograd {
     // large weights are read once for all tiles of a chunk, each by one thread
     for (int64_t at = 0; at < tiles; at += chunk) {
       const int64_t count = std::min(chunk, tiles - at);
-      b.task([=](Team each) { work.transform_input(at, each.share(count)); });
-      b.task([=](Team each) { work.multiply(count, each.share(16 * work.panels())); });
-      b.task([=](Team each) { work.transform_output(at, each.share(count)); });
+      const auto task = [&](const auto& what) {
+        b.task([=](Team each) {
+          if (!mask || mask->dense_enough_for_winograd()) what(each);
+        });
+      };
+      task([=](Team each) { work.transform_input(at, each.share(count)); });
+      task([=](Team each) { work.multiply(count, each.share(16 * work.panels())); });
+      task([=](Team each) { work.transform_output(at, each.share(count)); });
     }
   }
 
