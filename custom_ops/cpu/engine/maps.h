@@ -51,8 +51,13 @@ void separate(const Map<T>& from, float* to, Team team) {
 template <typename T, typename What>
 void for_each_pixel(const Map<T>& map, Team team, const What& what) {
   const Share share = team.share(map.pixels());
+  if (share.size() == 0) return;
+  int64_t image = share.begin / map.plane(), y = share.begin % map.plane() / map.width, x = share.begin % map.width;
   for (int64_t i = share.begin; i < share.end; ++i) {
-    what(i, i / map.plane(), i % map.plane() / map.width, i % map.width);
+    what(i, image, y, x);
+    if (++x < map.width) continue;
+    x = 0;
+    if (++y == map.height) y = 0, ++image;
   }
 }
 

@@ -108,11 +108,18 @@ class Mask : public Operation<T> {
   bool keep(const Branch& branch, const Map<T>& shares, int64_t first, int64_t image, int64_t y, int64_t x,
             int64_t width) const {
     if (branch.grid > 0 && y % branch.grid == 0 && x % branch.grid == 0) return true;
-    const T* pixels[kLanes];
-    int64_t at[kLanes];
-    const int64_t count = find_window(shares, image, y, x, branch.windows, pixels, at);
+    const Windows& w = branch.windows;
+    const int64_t top = y * w.stride_h - w.padding_h, left = x * w.stride_w - w.padding_w;
     float logit = branch.bias;
-    for (int64_t k = 0; k < count; ++k) logit += to_float(pixels[k][first + at[k]]);
+    for (int64_t i = 0; i < w.kernel_h; ++i) {
+      const int64_t row = top + i * w.dilation_h;
+      if (row < 0 || row >= shares.height) continue;
+      const T* from = shares.pixel((image * shares.height + row) * shares.width) + first + i * w.kernel_w;
+      for (int64_t j = 0; j < w.kernel_w; ++j) {
+        const int64_t column = left + j * w.dilation_w;
+        if (column >= 0 && column < shares.width) logit += to_float(from[column * shares.pitch + j]);
+      }
+    }
     if (!branch.noise) return logit >= 0;
     return uniform(y * width + x, branch.stream, seed_) < 1 / (1 + std::exp(-logit));
   }
