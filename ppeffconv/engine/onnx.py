@@ -17,13 +17,18 @@ from . import bundle
 PACKAGES = ("paddle2onnx==2.1.0", "onnxruntime>=1.23")
 OPSET = 17
 # Paddle2ONNX ends the process when it meets an op that it does not know, so it gets one of its own. Without a file name
-# it returns the model and leaves out the optimiser, for which it would call pip.
+# it returns the model and leaves out the optimiser, for which it would call pip. The value that F.pad pads with it does
+# not initialise; our programs pad with zeros, and what should have been another number the comparison finds.
 _SCRIPT = """
-import sys, paddle2onnx
+import sys
+import numpy as np, onnx, paddle2onnx
 program, parameters, target, opset = sys.argv[1:]
-model = paddle2onnx.export(program, parameters, None, opset_version=int(opset))
-with open(target, "wb") as file:
-    file.write(model)
+model = onnx.load_from_string(paddle2onnx.export(program, parameters, None, opset_version=int(opset)))
+values = {node.input[2] for node in model.graph.node if node.op_type == "Pad" and len(node.input) > 2}
+for node in model.graph.node:
+    if node.op_type == "Constant" and node.output[0] in values:
+        node.attribute[0].t.CopyFrom(onnx.numpy_helper.from_array(np.zeros([], "float32")))
+onnx.save(model, target)
 """
 
 

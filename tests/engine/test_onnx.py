@@ -9,6 +9,7 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
+from paddle.nn import functional as F
 
 from ppeffconv.engine import exporter, onnx
 from ppeffconv.engine.exporter import export
@@ -45,6 +46,22 @@ def test_a_difference_fails(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match=r"the ONNX model in onnxruntime differs from the network"):
         export(small(), tmp_path / "net", (2, 17, 15), deploy=False, onnx=True)
     assert os.listdir(tmp_path) == []
+
+
+class Padded(nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(2, 3, 3)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return sum(self.conv(F.pad(x, [side] * 4)).mean([2, 3]) for side in (1, 2, 3, 4))
+
+
+@installed
+def test_padding_is_with_zeros(tmp_path):
+    """Paddle2ONNX leaves the value to chance."""
+    path = export(Padded(), tmp_path / "net", (2, 9, 9), deploy=False, onnx=True)
+    assert Predictor(path).info["onnx_accuracy"]["error"] < 1e-5
 
 
 @installed
