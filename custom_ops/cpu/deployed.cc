@@ -85,7 +85,8 @@ class Networks {
   }
 
   // Sizes alone; the weights need no data.
-  std::shared_ptr<AnyNetwork> shapes(const std::string& uid, const std::string& text, const std::vector<Weight>& weights) {
+  std::shared_ptr<AnyNetwork> shapes(const std::string& uid, const std::string& text,
+                                     const std::vector<Weight>& weights) {
     const std::lock_guard<std::mutex> guard(mutex_);
     Entry& entry = find(uid);
     if (!entry.network && !entry.shapes) entry.shapes = make(text, weights);

@@ -64,9 +64,8 @@ class Convolution : public Operation<T> {
     if (weight_.data) {
       product_ = pack<T>(images_ ? rows_of_kernel() : groups(), 1);
       if (may_winograd())
-        winograd_.pack_weights(in_channels_, channels_, [this](int64_t o, int64_t c, int64_t t) {
-          return tap(o, c, t / 3, t % 3);
-        });
+        winograd_.pack_weights(in_channels_, channels_,
+                               [this](int64_t o, int64_t c, int64_t t) { return tap(o, c, t / 3, t % 3); });
     }
     weight_.data = nullptr;
   }
@@ -76,14 +75,16 @@ class Convolution : public Operation<T> {
     const Weight& w = d.weight("weight", 4);
     const std::vector<int64_t> padding = d.step.pair("padding", 0);
     return channels * int64_t(sizeof(T)) < kAlign / 2 && d.step.pair("dilation", 1) == std::vector<int64_t>{1, 1} &&
-           d.step.number("groups", 1) == 1 && padding[0] < w.shape[2] && padding[1] < w.shape[3] && !d.step.has("mask") && w.shape[3] * channels <= kPanel;
+           d.step.number("groups", 1) == 1 && padding[0] < w.shape[2] && padding[1] < w.shape[3] &&
+           !d.step.has("mask") && w.shape[3] * channels <= kPanel;
   }
 
   Dims infer(const std::vector<Dims>& in) const override {
     for (size_t i = 1; i < widths_.size(); ++i) this->check(same_size(in[i], in[0]), "the maps differ in size");
     const Dims out = windows_.output(in[0], channels_);
     size_t at = widths_.size();
-    if (add >= 0) this->check(same_size(in[at], out) && in[at].channels == channels_, "'add' does not fit the output"), ++at;
+    if (add >= 0)
+      this->check(same_size(in[at], out) && in[at].channels == channels_, "'add' does not fit the output"), ++at;
     if (up >= 0) {
       const Dims& low = in[at++];
       this->check(low.batch == out.batch && low.height == (out.height + 1) / 2 && low.width == (out.width + 1) / 2 &&
@@ -148,7 +149,8 @@ class Convolution : public Operation<T> {
               return groups_ > 1 && (channel < 0 || channel >= own) ? 0.0f : tap(g * columns + o, channel, y, x);
             };
             const int64_t count = groups_ > 1 ? own * together : widths_[s];
-            phase.add(s, y * windows_.dilation_h, x * windows_.dilation_w, g * own * together * (groups_ > 1), count, value);
+            phase.add(s, y * windows_.dilation_h, x * windows_.dilation_w, g * own * together * (groups_ > 1), count,
+                      value);
           }
         }
       }
@@ -174,8 +176,7 @@ class Convolution : public Operation<T> {
   bool may_winograd() const {
     const Windows& w = windows_;
     return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
-           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !images_ &&
-           Winograd::pays(in_channels_, channels_);
+           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !images_ && Winograd::pays(in_channels_, channels_);
   }
 
   float tap(int64_t o, int64_t c, int64_t y, int64_t x) const {
@@ -184,8 +185,8 @@ class Convolution : public Operation<T> {
 
   Source<T> padded_images(Binder<T>& b) const {
     const Map<T>& in = b.in[0];  // of the images' size, without data
-    Map<T> to{nullptr, in.batch, in.height + 2 * windows_.padding_h, in.width + 2 * windows_.padding_w, in_channels_,
-              in_channels_};
+    Map<T> to{nullptr,      in.batch,    in.height + 2 * windows_.padding_h, in.width + 2 * windows_.padding_w,
+              in_channels_, in_channels_};
     to.data = b.template scratch<T>((to.pixels() + 1) * to.pitch);
     b.task([to, in, images = b.images, w = windows_](Team team) {
       // behind the last pixel half a unit more may be read

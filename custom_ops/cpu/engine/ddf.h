@@ -83,8 +83,8 @@ class DDF : public Operation<T> {
     const int64_t branches = up_ * up_, padded = b.in[0].pitch;
     float* channel = b.template scratch<float>(b.out.batch * branches * taps() * padded);
     b.task([=, filters = b.in[1], this](Team team) { transpose(filters, padded, channel, team); });
-    b.task([=, in = b.in[0], spatial = b.in[2], extra = add ? b.in[3] : Map<T>{}, out = b.out,
-            run = pick_filter<T>(), this](Team team) {
+    b.task([=, in = b.in[0], spatial = b.in[2], extra = add ? b.in[3] : Map<T>{}, out = b.out, run = pick_filter<T>(),
+            this](Team team) {
       const T* pixels[kWindow];
       int64_t at[kWindow];
       std::vector<float> normal(heads_ * taps() + kLanes);
@@ -92,8 +92,16 @@ class DDF : public Operation<T> {
         const int64_t count = find_window(in, image, y, x, windows_, pixels, at);
         for (int64_t branch = 0; branch < branches; ++branch) {
           normalise(spatial.pixel(i) + branch * heads_ * taps(), normal.data());
-          const Filtering f{channel + (image * branches + branch) * taps() * padded, scale_.data(), shift_.data(),
-                            channels_, padded, taps(), heads_, channels_ / heads_, adds_, act_};
+          const Filtering f{channel + (image * branches + branch) * taps() * padded,
+                            scale_.data(),
+                            shift_.data(),
+                            channels_,
+                            padded,
+                            taps(),
+                            heads_,
+                            channels_ / heads_,
+                            adds_,
+                            act_};
           const int64_t to = (image * out.height + y * up_ + branch / up_) * out.width + x * up_ + branch % up_;
           run(f, pixels, at, count, normal.data(), extra.data ? extra.pixel(to) : nullptr, out.pixel(to));
         }

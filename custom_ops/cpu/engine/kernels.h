@@ -9,8 +9,8 @@
 
 namespace ppeffconv::engine {
 
-constexpr int kRows = 6;           // pixels of a block: with 4 vectors of columns they fill AVX-512's registers
-constexpr int64_t kPanel = 64;     // most columns of a panel
+constexpr int kRows = 6;        // pixels of a block: with 4 vectors of columns they fill AVX-512's registers
+constexpr int64_t kPanel = 64;  // most columns of a panel
 
 // An output pixel.
 struct Pixel {

@@ -131,9 +131,7 @@ class Adaptive : public Operation<T> {
     if (!mean) size_ = d.step.pair("size", 0);
     this->check(size_[0] > 0 && size_[1] > 0, "the size must be positive");
   }
-  Dims infer(const std::vector<Dims>& in) const override {
-    return {in[0].batch, size_[0], size_[1], in[0].channels};
-  }
+  Dims infer(const std::vector<Dims>& in) const override { return {in[0].batch, size_[0], size_[1], in[0].channels}; }
   void bind(Binder<T>& b) const override {
     float* sums = b.template scratch<float>(b.threads * (b.out.pitch + kLanes));
     b.task([in = b.in[0], out = b.out, run = pick_map_functions<T>(), sums](Team team) {
@@ -321,8 +319,10 @@ template <typename T>
 class Depthwise : public Operation<T> {
  public:
   Depthwise(const Definition& d, int64_t channels)
-      : Operation<T>(d.step), windows_(d.step, d.weight("weight", 4).shape[2], d.weight("weight", 4).shape[3]),
-        act_(d.step.act()), channels_(channels) {
+      : Operation<T>(d.step),
+        windows_(d.step, d.weight("weight", 4).shape[2], d.weight("weight", 4).shape[3]),
+        act_(d.step.act()),
+        channels_(channels) {
     this->check(windows_.kernel_h * windows_.kernel_w <= kWindow, "the window is too large");
     d.step.number("groups", 1);
     if (d.step.has("bias")) bias_ = d.vector("bias", channels);
@@ -345,18 +345,18 @@ class Depthwise : public Operation<T> {
     return out;
   }
   void bind(Binder<T>& b) const override {
-    b.task([in = b.in[0], extra = add ? b.in[1] : Map<T>{}, out = b.out, run = pick_map_functions<T>(),
-            this](Team team) {
-      const T* pixels[kWindow];
-      int64_t taps[kWindow];
-      const float* weights[kWindow];
-      for_each_pixel(out, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
-        const int64_t count = find_window(in, image, y, x, windows_, pixels, taps);
-        for (int64_t k = 0; k < count; ++k) weights[k] = weights_.data() + taps[k] * round_up(channels_, kPanel);
-        run.weigh(pixels, weights, count, 1, bias_.empty() ? nullptr : bias_.data(),
-                  extra.data ? extra.pixel(i) : nullptr, act_, out.pitch, out.pixel(i));
-      });
-    });
+    b.task(
+        [in = b.in[0], extra = add ? b.in[1] : Map<T>{}, out = b.out, run = pick_map_functions<T>(), this](Team team) {
+          const T* pixels[kWindow];
+          int64_t taps[kWindow];
+          const float* weights[kWindow];
+          for_each_pixel(out, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
+            const int64_t count = find_window(in, image, y, x, windows_, pixels, taps);
+            for (int64_t k = 0; k < count; ++k) weights[k] = weights_.data() + taps[k] * round_up(channels_, kPanel);
+            run.weigh(pixels, weights, count, 1, bias_.empty() ? nullptr : bias_.data(),
+                      extra.data ? extra.pixel(i) : nullptr, act_, out.pitch, out.pixel(i));
+          });
+        });
   }
 
  private:

@@ -1,5 +1,5 @@
-// nested: versatile filters. The multiply-adds of one convolution give all secondary filters: a crop's sums are the next
-// larger one's first part (rings), and windows over the channels differ at their edges alone.
+// nested: versatile filters. The multiply-adds of one convolution give all secondary filters: a crop's sums are the
+// next larger one's first part (rings), and windows over the channels differ at their edges alone.
 #pragma once
 
 #include "cpu/engine/conv.h"
@@ -10,13 +10,16 @@ template <typename T>
 class Nested : public Operation<T> {
  public:
   Nested(const Definition& d, int64_t in_channels)
-      : Operation<T>(d.step), weight_(d.weight("weight", 4)), windows_(d.step, weight_.shape[2], weight_.shape[3]),
-        act_(d.step.act()), in_channels_(in_channels) {
+      : Operation<T>(d.step),
+        weight_(d.weight("weight", 4)),
+        windows_(d.step, weight_.shape[2], weight_.shape[3]),
+        act_(d.step.act()),
+        in_channels_(in_channels) {
     groups_ = d.step.number("groups", 1), delta_ = d.step.number("delta", 0), step_ = d.step.number("g", 1);
     const bool paper = d.step.word("mode", "paper") == "paper";
     primaries_ = weight_.shape[0], channels_ = d.weight("shift", 1).size();
-    this->check(groups_ > 0 && primaries_ % groups_ == 0 && weight_.shape[1] * groups_ == in_channels_ &&
-                    delta_ >= 0 && delta_ < in_channels_ && (delta_ == 0 || groups_ == 1) && step_ > 0 && delta_ % step_ == 0,
+    this->check(groups_ > 0 && primaries_ % groups_ == 0 && weight_.shape[1] * groups_ == in_channels_ && delta_ >= 0 &&
+                    delta_ < in_channels_ && (delta_ == 0 || groups_ == 1) && step_ > 0 && delta_ % step_ == 0,
                 "the weight does not fit the channels");
     crops_ = (std::min(weight_.shape[2], weight_.shape[3]) + 1) / 2, shifts_ = delta_ / step_ + 1;
     this->check(channels_ > (crops_ * shifts_ - 1) * primaries_ && channels_ <= crops_ * shifts_ * primaries_,

@@ -159,8 +159,8 @@ class Network : public AnyNetwork {
       std::vector<Dims> in;
       for (int value : operation->inputs) in.push_back(dims[value]);
       const auto set = [&](int value, const Dims& out) {
-        PD_CHECK(out.height > 0 && out.width > 0, "deployed: the images are too small, nothing is left for: ",
-                 operation->text);
+        PD_CHECK(out.height > 0 && out.width > 0,
+                 "deployed: the images are too small, nothing is left for: ", operation->text);
         check_size({out.batch, out.height, out.width, round_up(out.channels, 32)}, "a feature map");
         dims[value] = out;
       };

@@ -65,10 +65,10 @@ class Binder {
  public:
   std::vector<Map<T>> in;
   Map<T> out;
-  std::vector<std::shared_ptr<Active>> masks;  // of the inputs; null where one is no mask
+  std::vector<std::shared_ptr<Active>> masks;   // of the inputs; null where one is no mask
   std::vector<Map<T>> outs;                     // of masks, which may be several, and have no data
   std::vector<std::shared_ptr<Active>> active;  // and what becomes of them
-  const float* const* images = nullptr;  // the program's input, NCHW, of the present run
+  const float* const* images = nullptr;         // the program's input, NCHW, of the present run
   const RowFunctions<T>* rows = nullptr;
   const T* zeros = nullptr;
   Context* context = nullptr;
@@ -119,7 +119,7 @@ class Operation {
   std::vector<int> inputs;  // values, in the order of Binder::in
   int out = -1;
   std::vector<int> more;  // values that are made beside `out`
-  int in_place = -1;  // position of the input that the output may overwrite where nobody else needs it
+  int in_place = -1;      // position of the input that the output may overwrite where nobody else needs it
 
   virtual Dims infer(const std::vector<Dims>& in) const = 0;
   virtual Dims infer_more(const std::vector<Dims>&, size_t) const { return {}; }
@@ -138,9 +138,10 @@ struct Definition {
   // Weight `key`, which must have `rank` dimensions.
   const Weight& weight(const char* key, size_t rank) const {
     const int64_t index = step.number(key, -1);
-    PD_CHECK(index >= 0 && index < int64_t(weights.size()), "deployed: there is no weight for '", key, "': ", step.text);
-    PD_CHECK(weights[index].shape.size() == rank, "deployed: weight '", key, "' must have ", rank, " dimensions: ",
-             step.text);
+    PD_CHECK(index >= 0 && index < int64_t(weights.size()), "deployed: there is no weight for '", key,
+             "': ", step.text);
+    PD_CHECK(weights[index].shape.size() == rank, "deployed: weight '", key, "' must have ", rank,
+             " dimensions: ", step.text);
     return weights[index];
   }
   // A number for each channel, behind them zeros to spare for whole panels.
@@ -165,7 +166,11 @@ struct Windows {
   }
   // Square ones that keep the size at stride 1.
   Windows(const Step& step, int64_t kernel, int64_t stride, int64_t dilation)
-      : kernel_h(kernel), kernel_w(kernel), stride_h(stride), stride_w(stride), dilation_h(dilation),
+      : kernel_h(kernel),
+        kernel_w(kernel),
+        stride_h(stride),
+        stride_w(stride),
+        dilation_h(dilation),
         dilation_w(dilation) {
     padding_h = padding_w = kernel / 2 * dilation;
     check(step);

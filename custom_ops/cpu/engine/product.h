@@ -16,8 +16,8 @@
 
 namespace ppeffconv::engine {
 
-constexpr int kTiles = 16;           // most of a product
-constexpr int64_t kDepth = 768;      // most 4-byte units of a phase: its weights stay in the second-level cache
+constexpr int kTiles = 16;       // most of a product
+constexpr int64_t kDepth = 768;  // most 4-byte units of a phase: its weights stay in the second-level cache
 
 // One phase: what lies under the segments, times weights [depth][columns], into a tile. `from` is the tile whose sums
 // it goes on from: its own, another's, or kNothing.
@@ -93,7 +93,8 @@ std::vector<Phase> cut_phases(std::vector<Phase> phases, int64_t columns) {
     for (size_t i = 0; i < phase.segments.size();) {
       Phase part;
       part.tile = phase.tile, part.from = i == 0 ? phase.from : phase.tile;
-      for (; i < phase.segments.size() && (part.segments.empty() || part.depth() + phase.segments[i].count <= most); ++i)
+      for (; i < phase.segments.size() && (part.segments.empty() || part.depth() + phase.segments[i].count <= most);
+           ++i)
         part.segments.push_back(phase.segments[i]);
       part.weights.assign(weights, weights + part.depth() * columns);
       weights += part.depth() * columns;

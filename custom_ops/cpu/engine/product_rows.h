@@ -54,7 +54,8 @@ inline void store_finished(T* to, Floats value) {
 
 // The sums of a row, from registers to where they belong.
 template <typename T, bool kNative, int N>
-inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const Result<T>& to, int row, int64_t channel) {
+inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const Result<T>& to, int row,
+                                                   int64_t channel) {
   const Places<T>& places = *to.places;
   const T *up = places.up[row], *add = places.add[row];
   const float *scale = to.finish->scale, *shift = to.finish->shift;
@@ -88,8 +89,8 @@ inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, i
   }
   for (const Operand* end = a + count; a != end; ++a) {
     const uint32_t* pixels[R];
-  #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) pixels[r] = a->rows[r];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) pixels[r] = a->rows[r];
     int64_t k = 0;
     for (; k + kUnrolled <= a->units; k += kUnrolled, b += kUnrolled * pitch) {
 #pragma GCC unroll kUnrolled
@@ -103,8 +104,8 @@ inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, i
     for (; k < a->units; ++k, b += pitch) multiply_unit<T, kNative, R, N>(sum, pixels, k, b);
   }
   if (to.places) {
-  #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) deliver<T, kNative, N>(sum[r], to, r, to.channel + column);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) deliver<T, kNative, N>(sum[r], to, r, to.channel + column);
     return;
   }
 #pragma GCC unroll 8
@@ -119,10 +120,14 @@ void multiply_rows(const Operand* a, int64_t count, const void* b, int64_t colum
   const auto* panel = static_cast<const uint32_t*>(b);
 #if VECTOR_BYTES == 64
   switch (columns / kLanes) {
-    case 1: return multiply_block<T, kNative, R, 1>(a, count, panel, columns, to, 0);
-    case 2: return multiply_block<T, kNative, R, 2>(a, count, panel, columns, to, 0);
-    case 3: return multiply_block<T, kNative, R, 3>(a, count, panel, columns, to, 0);
-    default: return multiply_block<T, kNative, R, 4>(a, count, panel, columns, to, 0);
+    case 1:
+      return multiply_block<T, kNative, R, 1>(a, count, panel, columns, to, 0);
+    case 2:
+      return multiply_block<T, kNative, R, 2>(a, count, panel, columns, to, 0);
+    case 3:
+      return multiply_block<T, kNative, R, 3>(a, count, panel, columns, to, 0);
+    default:
+      return multiply_block<T, kNative, R, 4>(a, count, panel, columns, to, 0);
   }
 #else
   // sixteen registers: two vectors at a time
@@ -135,12 +140,18 @@ void multiply_rows(const Operand* a, int64_t count, const void* b, int64_t colum
 template <typename T, bool kNative>
 void multiply(int rows, const Operand* a, int64_t count, const void* b, int64_t columns, const Result<T>& to) {
   switch (rows) {
-    case 1: return multiply_rows<T, kNative, 1>(a, count, b, columns, to);
-    case 2: return multiply_rows<T, kNative, 2>(a, count, b, columns, to);
-    case 3: return multiply_rows<T, kNative, 3>(a, count, b, columns, to);
-    case 4: return multiply_rows<T, kNative, 4>(a, count, b, columns, to);
-    case 5: return multiply_rows<T, kNative, 5>(a, count, b, columns, to);
-    default: return multiply_rows<T, kNative, 6>(a, count, b, columns, to);
+    case 1:
+      return multiply_rows<T, kNative, 1>(a, count, b, columns, to);
+    case 2:
+      return multiply_rows<T, kNative, 2>(a, count, b, columns, to);
+    case 3:
+      return multiply_rows<T, kNative, 3>(a, count, b, columns, to);
+    case 4:
+      return multiply_rows<T, kNative, 4>(a, count, b, columns, to);
+    case 5:
+      return multiply_rows<T, kNative, 5>(a, count, b, columns, to);
+    default:
+      return multiply_rows<T, kNative, 6>(a, count, b, columns, to);
   }
 }
 

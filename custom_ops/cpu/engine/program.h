@@ -116,7 +116,8 @@ struct Program {
     PD_CHECK(program.channels > 0, "deployed: the input needs channels: ", lines[1]);
     program.outputs = split(output[1], ',');
     program.flat = output.size() == 3;
-    PD_CHECK(output.size() == 2 || (program.flat && output[2] == "flat=1"), "deployed: unknown words in: ", lines.back());
+    PD_CHECK(output.size() == 2 || (program.flat && output[2] == "flat=1"),
+             "deployed: unknown words in: ", lines.back());
     for (size_t i = 2; i + 1 < lines.size(); ++i) program.steps.push_back(Step::parse(lines[i]));
     return program;
   }

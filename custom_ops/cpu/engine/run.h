@@ -39,8 +39,13 @@ class Run {
 
   Run(const Product<T>& product, const Call<T>& call, Rows rows, const RowFunctions<T>& functions, const T* zeros,
       Team team, char* scratch)
-      : product_(product), call_(call), rows_(rows), run_(functions), zeros_(zeros),
-        tiles_(reinterpret_cast<float*>(scratch)), all_blocks_((rows.count + kRows - 1) / kRows) {
+      : product_(product),
+        call_(call),
+        rows_(rows),
+        run_(functions),
+        zeros_(zeros),
+        tiles_(reinterpret_cast<float*>(scratch)),
+        all_blocks_((rows.count + kRows - 1) / kRows) {
     int64_t panels = 0;
     for (const Group& group : product.groups) panels += group.panels.size();
     const auto [by_rows, by_panels] = grid(panels, team.size);
@@ -87,7 +92,8 @@ class Run {
     const bool small = 4 * units * kPanel * panels.size() <= kCachedBytes;
     const int64_t written = 4 * kPanel * product_.tiles * (small ? panels.size() : 1);
     int64_t chunk = std::max(kCachedBytes / (kRows * (read + written)), int64_t{1});
-    if (!once) chunk = std::min(chunk, std::max(kTileFloats / (kRows * kPanel * product_.tiles * panels.size()), int64_t{1}));
+    if (!once)
+      chunk = std::min(chunk, std::max(kTileFloats / (kRows * kPanel * product_.tiles * panels.size()), int64_t{1}));
     for (int64_t b = blocks_.begin; b < blocks_.end; b += chunk) {
       run_chunk(group, panels, {b, std::min(b + chunk, blocks_.end)}, once);
     }
@@ -117,7 +123,8 @@ class Run {
     ahead_ = reinterpret_cast<const char*>(product_.weights->data() + next.offsets[which]);
     ahead_left_ = 0;
     const size_t end = panels.size() > 0 && group.phases.size() > 0 ? group.phases.size() : 0;
-    for (size_t i = which; i < end && (i == which || once_); ++i) ahead_left_ += 4 * group.phases[i].units * next.columns;
+    for (size_t i = which; i < end && (i == which || once_); ++i)
+      ahead_left_ += 4 * group.phases[i].units * next.columns;
     if (4 * group.phases[0].units * next.columns * int64_t(group.panels.size()) < kCachedBytes) ahead_left_ = 0;
   }
 
@@ -193,7 +200,8 @@ class Run {
     for (; phase < end; ++phase) {
       const Phase& what = group.phases[phase];
       const Target* target = what.completes && size_t(what.tile) < call_.targets.size() && !call_.blend.gates
-                                 ? &call_.targets[what.tile] : nullptr;
+                                 ? &call_.targets[what.tile]
+                                 : nullptr;
       const bool direct = target && !what.kept && deliverable(group, panel, *target), fetch = ahead_left_ > 0;
       float* tile = tiles + what.tile * size;
       const Result<T> to{what.from == kNothing ? nullptr : tiles + what.from * size,

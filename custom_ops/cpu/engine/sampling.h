@@ -72,8 +72,12 @@ class Mask : public Operation<T> {
 
   void add(const Definition& d) {
     const Weight& weight = d.weight("weight", 4);
-    Branch branch{Windows(d.step, weight.shape[2], weight.shape[3]), d.vector("bias", 1)[0], d.step.number("grid", 0),
-                  d.step.number("stream", 0), d.step.number("noise", 0) != 0, {}};
+    Branch branch{Windows(d.step, weight.shape[2], weight.shape[3]),
+                  d.vector("bias", 1)[0],
+                  d.step.number("grid", 0),
+                  d.step.number("stream", 0),
+                  d.step.number("noise", 0) != 0,
+                  {}};
     this->check(weight.shape[0] == 1 && weight.shape[1] == channels_ && branch.taps() <= kLanes && branch.grid >= 0,
                 "the weight does not fit, or the grid is negative");
     if (weight.data) branch.weights.assign(weight.data, weight.data + weight.size());

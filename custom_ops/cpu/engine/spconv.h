@@ -16,7 +16,8 @@ class SPConv : public Operation<T> {
     const Weight& redundant = d.weight("redundant", 4);
     channels_ = grouped.shape[0], heavy_ = pointwise.shape[1], groups_ = d.step.number("groups", 1);
     pooled_ = windows_.stride_h == 2;
-    this->check(groups_ > 0 && heavy_ > 0 && heavy_ < in_channels && heavy_ % groups_ == 0 && channels_ % groups_ == 0 &&
+    this->check(groups_ > 0 && heavy_ > 0 && heavy_ < in_channels && heavy_ % groups_ == 0 &&
+                    channels_ % groups_ == 0 &&
                     grouped.shape == std::vector<int64_t>{channels_, heavy_ / groups_, 3, 3} &&
                     pointwise.size() == channels_ * heavy_ && redundant.size() == channels_ * (in_channels - heavy_) &&
                     windows_.stride_h == windows_.stride_w && windows_.stride_h <= 2,

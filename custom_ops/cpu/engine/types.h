@@ -38,7 +38,9 @@ struct Map {
 struct Share {
   int64_t begin, end;
 
-  static Share of(int64_t items, int64_t part, int64_t parts) { return {items * part / parts, items * (part + 1) / parts}; }
+  static Share of(int64_t items, int64_t part, int64_t parts) {
+    return {items * part / parts, items * (part + 1) / parts};
+  }
   int64_t size() const { return end - begin; }
 };
 

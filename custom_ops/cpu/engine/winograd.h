@@ -55,7 +55,8 @@ class Winograd {
 
   // Under a mask: only where it is dense enough.
   void bind(Binder<float>& b, const Call<float>& call, const Active* mask) const {
-    const int64_t high = (call.out.height + 1) / 2, wide = (call.out.width + 1) / 2, tiles = call.out.batch * high * wide;
+    const int64_t high = (call.out.height + 1) / 2, wide = (call.out.width + 1) / 2,
+                  tiles = call.out.batch * high * wide;
     const int64_t read = round_up(channels_, kLanes) + kLanes, per_tile = 64 * (read + columns_);
     const bool small = 64 * channels_ * columns_ <= kSmallBytes;
     const int64_t team = small ? b.threads : 1;
@@ -162,7 +163,8 @@ class Winograd {
           if (up.data) places.up[i] = up.pixel((tile.image * up.height + y / 2) * up.width + x / 2);
         }
         for (const Panel& panel : of->product_.groups[0].panels) {
-          transforms.output(sums_of(0, panel, t), chunk * of->columns_, call.finish, places, panel.first, panel.columns);
+          transforms.output(sums_of(0, panel, t), chunk * of->columns_, call.finish, places, panel.first,
+                            panel.columns);
         }
       }
     }
