@@ -1,8 +1,11 @@
-"""What the steps of a deployed network are for, as tables and plots group them."""
+"""What the steps of a deployed network are for, as tables and plots group them, and their multiply-adds."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+from ..deployed.program import Program, Traced
 
 CONVOLUTION = "convolution"
 KINDS = {
@@ -27,3 +30,14 @@ def by_kind(ops: Sequence[str], times: Sequence[float]) -> dict[str, float]:
 def share_of_others(layers: dict[str, float]) -> float:
     """Share of the time that is not in convolutions: neither ordinary ones, nor a method's, nor dynamic filters."""
     return 1 - (layers[CONVOLUTION] + layers["dynamic filters"]) / sum(layers.values())
+
+
+def multiply_adds(program: Program, shape: Sequence[int], densities: Sequence[float] = ()) -> int:
+    """Of an image, as the papers count: what versatile filters share among crops and windows is computed once."""
+    return sum(_least(row, program) for row in program.trace(shape, densities))
+
+
+def _least(row: Traced, program: Program) -> int:
+    if row.step.op == "nested" and (row.step["mode"] == "paper" or not row.step["delta"]):
+        return math.prod(row.output_shape[2:]) * math.prod(program.weights[row.step["weight"]].shape)
+    return row.macs

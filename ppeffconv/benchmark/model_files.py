@@ -13,6 +13,7 @@ from paddle import nn
 from .. import deploy
 from ..engine import onnx
 from ..engine.traced import Traced
+from .layer_kinds import multiply_adds
 from .paddle_models import build
 from .peers.serve import Job
 
@@ -27,22 +28,21 @@ def save(
     Args:
         converter: a folder with paddle2onnx, "" if it is installed beside Paddle.
         images: how many.
-        density: of the masks; such a network is random, and its only form is the deployed one.
+        density: of the masks on these images.
     """
-    net = build(network, options, density)
-    forms = {"deployed": deploy(net, backend="reference")} | ({} if density else {"training": net})
-    x = np.random.default_rng(0).standard_normal((images, 3, size, size)).astype("float32")
+    x = np.random.default_rng(0).standard_normal((images, 3, size, size), np.float32)
+    net = build(network, options, x, density)
+    deployed = deploy(net, backend="reference")
     np.save(Path(folder, "images.npy"), x)
     with paddle.no_grad():
-        logits = forms.get("training", forms["deployed"])(paddle.to_tensor(x))
-    np.save(Path(folder, "logits.npy"), logits.numpy())
+        np.save(Path(folder, "logits.npy"), net(paddle.to_tensor(x)).numpy())
     np.savez(Path(folder, "weights.npz"), **torch_weights(net))
-    facts = {"macs": forms["deployed"].program.macs((3, size, size), [density] * len(forms["deployed"].program.masks))}
+    facts = {"macs": multiply_adds(deployed.program, (3, size, size), [density] * len(deployed.program.masks))}
     Path(folder, "facts.json").write_text(json.dumps(facts), encoding="utf-8")
     if converter:
         os.environ["PYTHONPATH"] = converter
     failures = {}
-    for form, each in forms.items():
+    for form, each in {"training": net, "deployed": deployed}.items():
         try:
             _save_form(each, Path(folder, form), size)
         except RuntimeError as error:

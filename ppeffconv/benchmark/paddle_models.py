@@ -16,32 +16,48 @@ from ..deployed import Deployed
 from ..models import create_model
 from ..ops import loader
 from ..ops.deployed import step_times
-from .layer_kinds import by_kind
+from .layer_kinds import by_kind, multiply_adds
 from .peers import models
 from .peers.serve import Job, forget_peak
 
 ALWAYS = 1 / 11**2  # share of positions that the grid keeps
-CALM = 0.02  # of the mask branches' weights: densities are those of their biases
 PROFILES = 9  # of which the medians are taken
 
 
-def build(network: str, options: Mapping[str, Any], density: float | None = None) -> nn.Layer:
-    """A network in eval mode, the same weights each time; a sampling one with masks of about this density."""
+def build(
+    network: str, options: Mapping[str, Any], images: np.ndarray | None = None, density: float | None = None
+) -> nn.Layer:
+    """A network in eval mode, the same weights each time; a sampling one with masks of ``density`` on ``images``."""
     paddle.seed(0)
     net = create_model(network, **options)
     net.eval()
     if density is not None:
-        _set_density(net, density)
+        _set_density(net, paddle.to_tensor(images), density)
     return net
 
 
-def _set_density(net: nn.Layer, density: float) -> None:
-    for name, layer in net.named_sublayers():
+def _set_density(net: nn.Layer, images: Tensor, density: float) -> None:
+    """Random mask branches, with biases such that the share of positive logits is what is wanted beyond the grid."""
+    keep = (density - ALWAYS) / (1 - ALWAYS)
+
+    def centre(branch: nn.Layer, _: Any, logits: Tensor) -> Tensor:
+        values = np.sort(logits.numpy(), axis=None)
+        first = round((1 - keep) * values.size)
+        # between two logits, where rounding does not decide
+        threshold = values[0] - 1 if first == 0 else (values[first - 1] + values[min(first, values.size - 1)]) / 2
+        branch.bias.set_value(paddle.full([1], -float(threshold)))
+        return logits - float(threshold)
+
+    hooks = []
+    for name, branch in net.named_sublayers():
         if name.endswith("_mask"):
-            keep = min(max((density - ALWAYS) / (1 - ALWAYS), 1e-6), 1 - 1e-9)
-            spread = CALM / math.sqrt(layer.weight[0].size)
-            layer.weight.set_value(paddle.randn(layer.weight.shape) * spread)
-            layer.bias.set_value(paddle.full([1], math.log(keep / (1 - keep))))
+            branch.weight.set_value(paddle.randn(branch.weight.shape) / math.sqrt(branch.weight[0].size))
+            branch.bias.set_value(paddle.zeros([1]))
+            hooks.append(branch.register_forward_post_hook(centre))
+    with paddle.no_grad():
+        net(images)
+    for hook in hooks:
+        hook.remove()
 
 
 def run(
@@ -60,9 +76,9 @@ def run(
         folder: with the images and the expected logits; None for any images.
         layers: measure the time of each kind of step too.
     """
-    net = deploy(build(network, options, density), dtype)
     shape = (batch, 3, size, size)
-    x = models.images(folder, batch) if folder else np.random.default_rng(0).random(shape, np.float32)
+    x = models.images(folder, batch) if folder else np.random.default_rng(0).standard_normal(shape, np.float32)
+    net = deploy(build(network, options, x, density), dtype)
 
     def step() -> np.ndarray:
         with paddle.no_grad():
@@ -72,7 +88,7 @@ def run(
     densities = list(net.densities.values())
     facts = {"version": f"Paddle {paddle.version.full_version}", "kernels": sorted(loader.library().ops)}
     facts["dtype"] = dtype
-    facts["macs"] = batch * net.program.macs(shape, densities)
+    facts["macs"] = batch * multiply_adds(net.program, shape, densities)
     if densities:
         facts["density"] = sum(densities) / len(densities)
     if folder is not None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import paddle
 import pytest
 
+from ppeffconv import deploy
 from ppeffconv.benchmark import environment
 from ppeffconv.benchmark.deploy_rows import BASE, DENSE, NETWORKS, deploy_rows, growth_rows
 from ppeffconv.benchmark.engines import Worker
-from ppeffconv.benchmark.layer_kinds import KINDS, by_kind, share_of_others
+from ppeffconv.benchmark.layer_kinds import KINDS, by_kind, multiply_adds, share_of_others
 from ppeffconv.benchmark.peers import models
+from ppeffconv.layers import VersatileConv2D
 
 OPTIONS = {"alpha": 0.5, "num_classes": 10}
 NETWORK = {"network": "oct_resnet20", "options": OPTIONS, "size": 32, "images": 2, "density": None}
@@ -55,12 +58,17 @@ def test_peers_run_the_converted_network(folder, engine):
 
 
 def test_masks_have_the_density_asked_for():
-    job = {"job": "deployed", "network": "sampled_resnet18", "options": {}, "size": 64, "batch": 1, "density": 0.35}
+    options = {"eval_mode": "deterministic"}
+    job = {"job": "deployed", "network": "sampled_resnet20", "options": options, "size": 44, "batch": 2}
     with Worker("ours", 1) as worker:
-        density = worker.ask("prepare", **job)["density"]
-        full = worker.ask("prepare", **{**job, "density": 1.0})
-    assert density == pytest.approx(0.35, abs=0.05)
-    assert full["density"] == 1
+        density, full = (worker.ask("prepare", **job, density=wanted)["density"] for wanted in (0.35, 1.0))
+    assert density == pytest.approx(0.35, abs=0.01)
+    assert full == 1
+
+
+def test_shared_products_are_counted_once():
+    net = paddle.nn.Sequential(VersatileConv2D(8, 8, 3, padding=1, delta=1, bias_attr=False))
+    assert multiply_adds(deploy(net).program, (8, 5, 6)) == 5 * 6 * 2 * 8 * 9  # two stored filters for eight outputs
 
 
 def test_fastest_form_that_loads(tmp_path, monkeypatch):
