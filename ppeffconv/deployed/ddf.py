@@ -32,7 +32,8 @@ def dynamic_upsample(builder: Builder, layer: DDFUpsample2D, x: Map, tail: Tail)
     depthwise, predict, norms = zip(*layer.spatial_branches)
     maps = [builder.conv(x, dense.weight, dense.bias, **dense.geometry) for dense in map(read_conv, depthwise)]
     weight, bias = _stack(predict)
-    logits = builder.conv(maps, weight, bias, groups=len(maps))
+    guides = builder.step("concat", in_=maps) if len(maps) > 1 else maps[0]
+    logits = builder.conv(guides, weight, bias, groups=len(maps))
     return _filter(builder, layer, x, layer.channel_branches, logits, norms[0].scale, layer.scale, tail)
 
 

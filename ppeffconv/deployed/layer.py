@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,9 @@ import paddle
 from paddle import Tensor, nn
 from paddle.jit import not_to_static
 
+from ..layers.density import LastForward
 from ..ops.backend import BACKENDS, choose_backend
+from ..ops.deployed import deployed, release
 from . import reference
 from .program import Program
 from .report import Part, cost
@@ -42,8 +45,6 @@ class Deployed(nn.Layer):
 
     Attributes:
         program: the program, whose ``text`` is readable.
-        densities: share of positions that each sampling mask kept in the last forward outside of a traced graph, by
-            layer name; {} for a network that does not sample.
         traced_backend: what a traced graph holds: "reference" (Paddle's own ops) or "cpu" (the engine's op).
     """
 
@@ -59,55 +60,55 @@ class Deployed(nn.Layer):
         super().__init__()
         if backend not in BACKENDS:
             raise ValueError(f"Deployed: backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-        self.backend = backend
-        self.returns = returns
+        self.backend, self.returns = backend, returns
         self.traced_backend = "reference"
-        self.densities: dict[str, float] = {}
-        self._count = len(program.weights)
         for i, values in enumerate(program.weights):
             self.register_buffer(f"w{i}", paddle.to_tensor(values, stop_gradient=True))
         # the buffers in place of the arrays: weights are in memory once
-        self.program = replace(program, weights=tuple(getattr(self, f"w{i}") for i in range(self._count)))
+        self.program = replace(program, weights=tuple(self._buffers.values()))
         self.part = Part(name, kind, self.program, tuple(notes))
+        self._engine_fits = all(step.keys.get("act", "none") in ENGINE_ACTIVATIONS for step in program.steps)
+        self._last = LastForward()
         self._uid: str | None = None
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor] | tuple[Tensor | None, Tensor | None]:
         _check(x, self.program.channels)
-        weights = [getattr(self, f"w{i}") for i in range(self._count)]
+        weights = list(self._buffers.values())
         if self._choose(x) == "cpu":
             outputs, densities = _run_engine(x, weights, self.program, self.uid)
         else:
             outputs, densities = reference.run(self.program, x, weights)
-        self._record(densities)
+        self._last.record(densities=densities)
         return _RETURNS[self.returns](outputs)
 
     @not_to_static
     def _choose(self, x: Tensor) -> str:
         if not paddle.in_dynamic_mode():
             return self.traced_backend
-        known = all(step.keys.get("act", "none") in ENGINE_ACTIVATIONS for step in self.program.steps)
-        backend = "reference" if self.backend == "auto" and not known else self.backend
+        backend = "reference" if self.backend == "auto" and not self._engine_fits else self.backend
         return choose_backend("deployed", backend, x)
 
-    @not_to_static
-    def _record(self, densities: list[Tensor]) -> None:
-        if paddle.in_dynamic_mode():
-            names = (step.label or step.out for step in self.program.masks)
-            self.densities = {name: float(value) for name, value in zip(names, densities)}
+    @property
+    def densities(self) -> dict[str, float]:
+        """Share of positions that each sampling mask kept in the last eager forward, by layer; {} without masks."""
+        names = (step.label or step.out for step in self.program.masks)
+        return {name: float(value) for name, value in zip(names, self._last.get("densities", ()))}
 
     @property
     def uid(self) -> str:
         """Fingerprint of the text and the weights, under which the engine keeps its prepared weights."""
         if self._uid is None:
             digest = hashlib.sha256(self.program.text.encode())
-            for i in range(self._count):
-                digest.update(np.ascontiguousarray(getattr(self, f"w{i}").numpy()).tobytes())
+            for weight in self._buffers.values():
+                digest.update(np.ascontiguousarray(weight.numpy()).data)
             self._uid = digest.hexdigest()
+            # what is packed for another layer with the same fingerprint is packed again at its next call
+            weakref.finalize(self, release, self._uid).atexit = False
         return self._uid
 
     def _state_dict_impl(self, *args: Any, **kwargs: Any) -> Any:
         """Whoever has the state dict, this layer's or that of a network around it, may change the weights."""
-        self._uid = None
+        self._uid = None  # the engine's packed weights stay until this layer goes
         return super()._state_dict_impl(*args, **kwargs)
 
     def report(self, input_shape: Sequence[int] | None = None) -> str:
@@ -124,8 +125,6 @@ class Deployed(nn.Layer):
 
 @not_to_static
 def _run_engine(x: Tensor, weights: list[Tensor], program: Program, uid: str) -> tuple[list[Tensor], Any]:
-    from ..ops.deployed import deployed  # here, because it needs the compiled library
-
     outputs = deployed(x, weights, program.text, uid)
     count = len(program.outputs)
     return outputs[:count], outputs[count] if program.masks else []
