@@ -12,6 +12,10 @@ from setuptools.command.build_py import build_py
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ppeffconv" / "__init__.py").read_text(encoding="utf-8"))[1]
 
+# the one release that reads the programs of Paddle 3.3 and lives with its numpy
+ONNX = ["paddle2onnx==2.1.0", "onnxruntime>=1.23"]
+FIGURES = ["matplotlib>=3.6"]
+
 
 class BuildWithKernels(build_py):
     """Installs custom_ops/ inside the package, where `python -m ppeffconv.ops build` finds the sources."""
@@ -45,7 +49,9 @@ setup(
         # PaddleDetection imports pkg_resources, which setuptools 81 dropped; it brings numpy 1.23 (Python <= 3.11)
         "det": ["paddledet==2.6.0", "setuptools<81", "lap==0.5.12", "pycocotools==2.0.11"],
         "seg": ["paddleseg==2.8.0", "numpy<2"],
-        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6"],
+        "onnx": ONNX,
+        "benchmark": FIGURES,
+        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6", *ONNX, *FIGURES],
     },
     cmdclass={"build_py": BuildWithKernels},
     zip_safe=False,

@@ -13,7 +13,7 @@ from paddle import inference
 
 from ..deployed.program import VERSION
 from ..ops import deployed, loader
-from ..utils.runtime import physical_cores
+from ..utils.runtime import physical_cores, restore_threads
 from . import bundle
 
 
@@ -78,6 +78,8 @@ class Predictor:
                 self._predictor.run()
             except (RuntimeError, OSError, ValueError) as error:
                 raise RuntimeError(self._failure(images, _last_line(error))) from error
+            finally:  # Paddle Inference leaves a single thread to what this process runs next
+                restore_threads()
             outputs = [handle.copy_to_cpu() for handle in self._outputs]
             if any(np.isnan(array).any() for array in outputs):
                 raise RuntimeError(self._failure(images, "its output is NaN"))

@@ -42,6 +42,11 @@ def set_threads(count: int) -> None:
     paddle.base.core.set_num_threads(count)
 
 
+def restore_threads() -> None:
+    """Give Paddle's ops and the compiled kernels the threads that Paddle's flag names."""
+    paddle.base.core.set_num_threads(paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"])
+
+
 def keep_memory() -> bool:
     """Have malloc reuse freed memory instead of returning it to the system; False where that is not glibc."""
     if not sys.platform.startswith("linux"):
