@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import threading
@@ -17,6 +18,7 @@ import ppeffconv
 from ppeffconv.engine import bundle
 from ppeffconv.engine.exporter import export
 from ppeffconv.engine.predictor import Predictor
+from ppeffconv.utils import runtime
 
 from .test_exporter import FORMS, engine, images, small
 
@@ -52,6 +54,14 @@ def test_number_of_threads(folder):
         assert np.isfinite(Predictor(folder, threads).run(images(1))).all()
     with pytest.raises(ValueError, match="threads must be >= 1, got 0"):
         Predictor(folder, threads=0)
+
+
+def test_other_work_keeps_its_threads(folder):
+    openmp = ctypes.CDLL(str(Path(paddle.__file__).parent / "libs" / "libiomp5.so"))
+    runtime.restore_threads()
+    before = openmp.omp_get_max_threads()
+    Predictor(folder, threads=before + 1).run(images(1))
+    assert openmp.omp_get_max_threads() == before
 
 
 @pytest.mark.parametrize("deploy", FORMS)
