@@ -33,7 +33,8 @@ def deployed(x: Tensor, weights: list[Tensor], program: str, uid: str) -> list[T
         OSError: the program is one that the engine cannot run, with the step.
     """
     if "deployed" not in loader.library().ops:
-        raise RuntimeError(f"deployed: there is no compiled engine ({loader.library().reason}); use backend='reference'")
+        reason = loader.library().reason
+        raise RuntimeError(f"deployed: there is no compiled engine ({reason}); use backend='reference'")
     *maps, densities = _run_custom_op(loader.PREFIX + "deployed", x, weights, program, uid)
     count = len(_words(program.splitlines()[-1]))
     return [*maps[:count], densities] if _has_masks(program) else maps[:count]

@@ -111,12 +111,12 @@ class Pool : public Operation<T> {
   }
 
  private:
-  // With ceil a last window may hang over the end, if it begins inside.
+  // With ceil a last window may hang over the end.
   int64_t size(int64_t input, int64_t kernel, int64_t stride, int64_t padding) const {
     const int64_t extent = input + 2 * padding - kernel;
     this->check(extent >= 0 || ceil_, "the map is smaller than the window");
-    int64_t count = (extent + (ceil_ ? stride - 1 : 0)) / stride + 1;
-    if (ceil_ && (count - 1) * stride >= input + padding) --count;
+    const int64_t count = (extent + (ceil_ ? stride - 1 : 0)) / stride + 1;
+    this->check((count - 1) * stride < input + padding, "a window lies in the padding alone");
     return count;
   }
   Windows windows_;
