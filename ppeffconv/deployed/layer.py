@@ -78,7 +78,7 @@ class Deployed(nn.Layer):
             outputs, densities = _run_engine(x, weights, self.program, self.uid)
         else:
             outputs, densities = reference.run(self.program, x, weights)
-        self._last.record(densities=densities)
+        self._record(densities)
         return _RETURNS[self.returns](outputs)
 
     @not_to_static
@@ -87,6 +87,9 @@ class Deployed(nn.Layer):
             return self.traced_backend
         backend = "reference" if self.backend == "auto" and not self._engine_fits else self.backend
         return choose_backend("deployed", backend, x)
+
+    def _record(self, densities: Tensor | list[Tensor]) -> None:
+        self._last.record(densities=densities)
 
     @property
     def densities(self) -> dict[str, float]:
