@@ -37,7 +37,8 @@ class SmallCifar10(paddle.io.Dataset):
 
 
 @pytest.mark.parametrize("readme", READMES)
-def test_python_blocks(readme, monkeypatch, capsys):
+def test_python_blocks(readme, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(paddle.vision.datasets, "Cifar10", SmallCifar10)
     found = blocks(readme, "python")
     assert found
