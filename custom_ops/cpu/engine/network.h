@@ -170,10 +170,11 @@ class Network : public AnyNetwork {
     return dims;
   }
 
-  // Operations that want the images as a map; the others read them in Paddle's layout.
+  // Operations that want the images as a map; a convolution may read them in Paddle's layout.
   bool reads_map(const Operation<T>& operation) const {
     const auto* conv = dynamic_cast<const Convolution<T>*>(&operation);
-    return !(conv && conv->reads_images());
+    const auto& in = operation.inputs;
+    return !(conv && conv->reads_images()) || std::count(in.begin() + 1, in.end(), 0) > 0;
   }
 
   std::unique_ptr<Plan> take_plan(const Dims& dims) {

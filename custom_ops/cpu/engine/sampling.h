@@ -144,6 +144,8 @@ class Fill : public Operation<T> {
     this->check(table.shape[0] == table.shape[1] && table.shape[0] % 2 == 1 && table.size() <= kWindow,
                 "the table must be square and odd");
     radius_ = table.shape[0] / 2;
+    for (int64_t i = 0; table.data && i < table.size(); ++i)
+      this->check(table.data[i] >= 0, "the table must not be negative");
     if (table.data) table_.assign(table.data, table.data + table.size());
   }
 
