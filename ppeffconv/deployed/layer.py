@@ -63,7 +63,7 @@ class Deployed(nn.Layer):
         self.backend, self.returns = backend, returns
         self.traced_backend = "reference"
         for i, values in enumerate(program.weights):
-            self.register_buffer(f"w{i}", paddle.to_tensor(values, stop_gradient=True))
+            self.register_buffer(f"w{i}", paddle.to_tensor(np.asarray(values), stop_gradient=True))
         # the buffers in place of the arrays: weights are in memory once
         self.program = replace(program, weights=tuple(self._buffers.values()))
         self.part = Part(name, kind, self.program, tuple(notes))

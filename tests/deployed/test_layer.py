@@ -28,6 +28,7 @@ def test_it_is_frozen(octave):
     assert all(tensor.stop_gradient for tensor in deployed.buffers())
     assert list(deployed.state_dict()) == [f"w{i}" for i in range(len(deployed.program.weights))]
     x = images((1, 3, 33, 31))
+    assert deployed.program.weights[0] is deployed.w0  # in memory once
     before = run(deployed, x)
     deployed.train()
     assert_same(run(deployed, x), before)
