@@ -39,8 +39,10 @@ RESNET_ARGUMENTS = (
 VGG_ARGUMENTS = ("num_classes", "in_channels", "head")
 
 
-def _build(network: Callable[..., nn.Layer], shared: tuple[str, ...], own: list[str], name: str, **kwargs) -> nn.Layer:
-    check_names(kwargs, [*shared, *own], f"model '{name}'")
+def _build(
+    network: Callable[..., nn.Layer], common: tuple[str, ...], own: list[str], name: str, /, **kwargs
+) -> nn.Layer:
+    check_names(kwargs, [*common, *own], f"model '{name}'")
     method_kwargs = {key: kwargs.pop(key) for key in own if key in kwargs}
     return network(method_kwargs=method_kwargs, **kwargs)
 

@@ -43,3 +43,10 @@ def test_pretrained_from_a_file(tmp_path):
         ppeffconv.create_model("resnet20", pretrained=str(tmp_path / "other.pdparams"))
     with pytest.raises(FileNotFoundError, match="no pretrained weights are known"):
         ppeffconv.create_model("resnet20", pretrained=True)
+
+
+def test_an_argument_may_have_any_name():
+    assert (
+        create_model("gated_resnet20", num_classes=10, shared=False).layer1[0].conv1.collaborative[0].weight.shape[0]
+        == 16
+    )
