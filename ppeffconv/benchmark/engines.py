@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +63,20 @@ class Worker:
         Raises:
             RuntimeError: the process has ended; with what it printed last.
         """
-        out_of_patience = threading.Timer(patience, self._process.kill) if patience else None
-        if out_of_patience:
-            out_of_patience.start()
+        end, start = threading.Timer(patience or 0, self._process.kill), time.monotonic()
+        if patience:
+            end.start()
         try:
             self._process.stdin.write(json.dumps({"do": action, **arguments}) + "\n")
             self._process.stdin.flush()
             answer = self._process.stdout.readline()
         except BrokenPipeError:
             answer = ""
-        if out_of_patience:
-            out_of_patience.cancel()
+        end.cancel()
         if not answer:
-            raise RuntimeError(f"engine '{self.engine}' failed ({action}):\n{self._said()}")
+            late = patience and time.monotonic() - start > patience
+            reason = f"no answer in {patience:g} s" if late else self._said()
+            raise RuntimeError(f"engine '{self.engine}' failed ({action}):\n{reason}")
         return json.loads(answer)
 
     def _said(self) -> str:

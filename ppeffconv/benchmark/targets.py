@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from .peers.models import TOLERANCE
 from .rows import OURS
 
 Result = Mapping[str, Any]
-TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1}  # of the largest logit
+ERRORS = {"float32": TOLERANCE, "bfloat16": 0.1}  # allowed, in units of the largest logit
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def time_ratio(result: Result, against: str, of: str = OURS) -> float | None:
 
 def differs(facts: Result) -> bool:
     """Whether the logits were others than our training form's."""
-    return facts.get("error", 0.0) > TOLERANCE[facts.get("dtype", "float32")]
+    return facts.get("error", 0.0) > ERRORS[facts.get("dtype", "float32")]
 
 
 def samples(result: Result, label: str) -> Sequence[float]:

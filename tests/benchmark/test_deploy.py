@@ -71,14 +71,30 @@ def test_shared_products_are_counted_once():
     assert multiply_adds(deploy(net).program, (8, 5, 6)) == 5 * 6 * 2 * 8 * 9  # two stored filters for eight outputs
 
 
-def test_fastest_form_that_loads(tmp_path, monkeypatch):
+def test_fastest_form_that_loads_and_is_right(tmp_path, monkeypatch):
     np.save(tmp_path / "images.npy", np.zeros([2, 3, 4, 4], np.float32))
     np.save(tmp_path / "logits.npy", np.array([[1.0, -2.0], [0.5, 1.0]], np.float32))
     (tmp_path / "facts.json").write_text('{"macs": 7}')
-    slow, fast = (lambda x: np.array([[1.0, -2.0]] * len(x)), lambda x: np.array([[1.0, -1.8]] * len(x)))
-    monkeypatch.setattr(models, "_fastest", lambda run, x: {slow: 2.0, fast: 1.0}[run])
-    job = models.job(str(tmp_path), 1, {"training": lambda: slow, "deployed": lambda: fast}, {"version": "v"})
-    assert job.facts() == {"form": "deployed", "error": pytest.approx(0.1), "macs": 7, "version": "v"}
+
+    def refuse():
+        raise RuntimeError("not in this engine")
+
+    def form(second, milliseconds):
+        def run(x):
+            return np.array([[1.0, second]] * len(x))
+
+        speeds[run] = milliseconds
+        return lambda: run
+
+    speeds = {}
+    monkeypatch.setattr(models, "_fastest", lambda run, x: speeds[run])
+    slow, fast, wrong = form(-2.0, 3.0), form(-2.0001, 2.0), form(-1.8, 1.0)
+    loaders = {"slow": slow, "refused": refuse, "fast": fast, "wrong": wrong}
+    facts = models.job(str(tmp_path), 1, loaders, {"version": "v"}).facts()
+    assert facts == {"form": "fast", "error": pytest.approx(5e-5), "macs": 7, "version": "v"}
+    assert models.job(str(tmp_path), 1, {"wrong": wrong}, {}).facts()["error"] == pytest.approx(0.1)
+    with pytest.raises(RuntimeError, match="not in this engine"):
+        models.job(str(tmp_path), 1, {"refused": refuse}, {})
     assert models.images(str(tmp_path), 5).shape == (5, 3, 4, 4)
     with pytest.raises(FileNotFoundError, match=r"could not be saved as \*.onnx"):
         models.forms(str(tmp_path), "{}.onnx")

@@ -7,8 +7,10 @@ import json
 
 import pytest
 
-from ppeffconv.benchmark import report
-from ppeffconv.benchmark.targets import AtMost, Deterministic, ExtraMemory, TimesFaster
+from ppeffconv.benchmark import growth_figures, report
+from ppeffconv.benchmark.deploy_rows import BASE, DENSE
+from ppeffconv.benchmark.layer_kinds import KINDS
+from ppeffconv.benchmark.targets import AtMost, BreakEven, Deterministic, ExtraMemory, TimesFaster
 
 PADDLE, TORCH = "Paddle 3.3.1", "PyTorch 2.13.0"
 ROW = {
@@ -94,6 +96,7 @@ def test_report_errors(tmp_path):
         (ExtraMemory(0.05), ("6.2 %", False)),
         (ExtraMemory(0.07), ("6.2 %", True)),
         (Deterministic(), ("no", False)),
+        (TimesFaster("stock", 1, of="torch"), ("5.0x", True)),
     ],
 )
 def test_targets(target, judged):
@@ -105,3 +108,79 @@ def test_targets(target, judged):
 def test_unmeasured_targets():
     assert ExtraMemory(0.05).judge(ROW) is None
     assert Deterministic().judge(ROW) is None
+
+
+def densities(**ms):
+    contestants = {"dense": {"ms": [100.0, 100.0]}}
+    contestants |= {name: {"ms": [value, value], "density": float(name[1:]) / 10} for name, value in ms.items()}
+    return {"contestants": contestants}
+
+
+def test_break_even_density():
+    target = BreakEven("dense", 0.7)
+    assert target.judge(densities(d2=50.0, d6=90.0, d8=110.0)) == ("0.70", True)
+    assert target.judge(densities(d2=50.0, d6=110.0)) == ("0.53", False)
+    assert target.judge(densities(d2=50.0, d9=90.0)) == ("1.00", True)
+    assert target.judge(densities(d2=110.0, d9=120.0)) == ("0.20", False)
+    assert target.judge(densities()) is None
+
+
+def test_other_numbers_are_no_measurement():
+    result = copy.deepcopy(ROW)
+    result["contestants"]["torch"]["error"] = 1e-3
+    assert AtMost("torch", 0.9).judge(result) is None
+    result["contestants"]["torch"]["dtype"] = "bfloat16"
+    assert AtMost("torch", 0.9).judge(result) == ("0.90", True)
+
+
+def deploy_session() -> dict:
+    """Two networks that were measured, one of them sampling, and sizes that grow."""
+
+    def facts(ms, macs, **more):
+        return {"version": "v", "ms": [ms, ms], "macs": macs, "peak_mb": 1, **more}
+
+    layers = dict.fromkeys(KINDS, 1.0) | {"convolution": 5.0}
+    first = {
+        "ours": facts(25.0, 50, layers=layers),
+        BASE: facts(50.0, 100),
+        "OpenVINO": facts(30.0, 50),
+        "onnxruntime": facts(20.0, 50, error=0.1),
+        "Paddle Inference": {"missing": "crash"},
+        "ours, bfloat16": facts(12.5, 50, dtype="bfloat16"),
+    }
+    rows = {"oct_resnet50_50_batch1": {"work": "oct", "other_cores": 0.0, "contestants": first}}
+    dense = facts(100.0, 400, layers=layers)
+    sampling = {"ours": facts(50.0, 200, density=0.35, layers=layers), DENSE: dense}
+    rows["sampled_resnet50"] = {"work": "sampled", "other_cores": 0.5, "contestants": sampling}
+    sweep = {DENSE: dense, "a": facts(50.0, 9, density=0.35), "b": facts(110.0, 9, density=1.0)}
+    rows["sampled_densities"] = {"work": "densities", "other_cores": 0.0, "contestants": sweep}
+    return {**SESSION, "kind": "deploy", "rows": rows}
+
+
+def test_deploy_report(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "deploy.json").write_text(json.dumps(deploy_session()))
+    document = tmp_path / "README.md"
+    document.write_text("<!-- benchmark:deploy --><!-- /benchmark -->")
+    assert report.kinds_in(document) == ["deploy"]
+    report.write_into(document, [tmp_path / "kept" / "deploy.json"])
+    text = document.read_text()
+    title = "| oct_resnet50, α = 0.5 | 2.00 | 2.00x | 1.55x | yes | 1.20x | 40 % | 25 | 30 | 20 ≠ | – | fails |"
+    assert title in text
+    assert "| oct_resnet50, α = 0.5, bfloat16 | 2.00 | 4.0x | 2.8x | yes |" in text
+    assert "density 0.35, over its dense form | 2.00 | 2.00x | 1.6x | unsure †" in text
+    assert "as fast as its dense form at a density of 0.89" in text
+    for name in ("deploy_speedup", "deploy_layers"):
+        assert f"](kept/{name}.png)" in text
+        assert (tmp_path / "kept" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert "faster than OpenVINO" in report.full(deploy_session())
+
+
+def test_growth_report(tmp_path):
+    facts = {"version": "v", "ms": [10.0, 10.0], "macs": 100}
+    contestants = {"resnet50": facts, "ddf_resnet50": facts}
+    rows = {f"side{side}_batch1": {"work": "w", "other_cores": 0.0, "contestants": contestants} for side in (112, 224)}
+    session = {**SESSION, "kind": "growth", "rows": rows}
+    assert list(growth_figures.draw_growth(session, tmp_path)) == ["deploy_growth_ddf.png"]
+    assert (tmp_path / "deploy_growth_ddf.png").is_file()
+    assert "| 224 | 10 | – |" in report.full(session)

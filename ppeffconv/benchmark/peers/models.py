@@ -23,6 +23,7 @@ import numpy as np
 from .serve import Job, forget_peak
 
 FORMS = ("training", "deployed")
+TOLERANCE = 1e-4  # of the largest logit, for an engine in float32
 Run = Callable[[np.ndarray], np.ndarray]
 WARM, REPEATS = 2, 3
 
@@ -46,19 +47,26 @@ def forms(folder: str, name: str) -> dict[str, Path]:
 
 
 def job(folder: str, batch: int, loaders: Mapping[str, Callable[[], Run]], facts: dict[str, Any]) -> Job:
-    """The job of an engine: the fastest of the forms that it can load, with its error against our logits.
+    """The job of an engine: of the forms that it can load the fastest that gives our logits, with its error.
 
-    The error is the largest difference, in units of the largest logit.
+    Raises:
+        RuntimeError: it can load none.
     """
-    x, best = images(folder, batch), None
+    x, tried, refused = images(folder, batch), [], None
     for form, load in loaders.items():
-        run = load()
-        milliseconds = _fastest(run, x)
-        if best is None or milliseconds < best[0]:
-            best = milliseconds, form, run
-    _, form, run = best
+        try:
+            run = load()
+            difference = error(folder, run(x))
+        except RuntimeError as reason:
+            refused = reason
+            continue
+        tried.append((difference > TOLERANCE, _fastest(run, x), form, difference, run))
+    if not tried:
+        raise refused
+    _, _, form, difference, run = min(tried, key=lambda each: each[:2])
+    tried.clear()
     macs = json.loads(Path(folder, "facts.json").read_text(encoding="utf-8"))["macs"]
-    known = {"form": form, "error": error(folder, run(x)), "macs": batch * macs, **facts}
+    known = {"form": form, "error": difference, "macs": batch * macs, **facts}
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     forget_peak()  # what the other forms took

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import onnx
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from . import models
 from .serve import Job
+
+REFUSALS = (states.Fail, states.InvalidGraph, states.NotImplemented, states.InvalidArgument, states.RuntimeException)
 
 
 def preparing(threads: int) -> Callable[..., Job]:
@@ -32,6 +35,9 @@ def _load(path: Path, shape: tuple[int, ...], threads: int) -> models.Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except REFUSALS as reason:
+        raise RuntimeError(str(reason)) from reason
     name = session.get_inputs()[0].name
     return lambda x: session.run(None, {name: x})[0]
