@@ -46,7 +46,5 @@ def test_pretrained_from_a_file(tmp_path):
 
 
 def test_an_argument_may_have_any_name():
-    assert (
-        create_model("gated_resnet20", num_classes=10, shared=False).layer1[0].conv1.collaborative[0].weight.shape[0]
-        == 16
-    )
+    net = ppeffconv.create_model("gated_resnet20", num_classes=10, shared=False)
+    assert net.layer1[0].conv1.collaborative[0].weight.shape[0] == 16
