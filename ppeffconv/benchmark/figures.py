@@ -11,10 +11,10 @@ from typing import Any
 from .deploy_rows import (
     BASE,
     BFLOAT16,
-    DENSE,
     NETWORKS,
     ONNXRUNTIME,
     OPENVINO,
+    PLAIN,
     SAMPLED,
     SAMPLED_DENSITY,
     SAMPLED_NAME,
@@ -88,7 +88,7 @@ def draw_deploy(session: Session, folder: Path) -> dict[str, str]:
     return drawn
 
 
-_LARGE = {"resnet50": DENSE, SAMPLED.title: OURS}
+_LARGE = {"resnet50": PLAIN, SAMPLED.title: OURS}
 
 
 def _layers(entry: Entry, label: str) -> Mapping[str, float] | None:

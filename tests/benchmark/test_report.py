@@ -8,7 +8,7 @@ import json
 import pytest
 
 from ppeffconv.benchmark import growth_figures, report
-from ppeffconv.benchmark.deploy_rows import BASE, DENSE
+from ppeffconv.benchmark.deploy_rows import BASE, DENSE, PLAIN
 from ppeffconv.benchmark.layer_kinds import KINDS
 from ppeffconv.benchmark.targets import AtMost, BreakEven, Deterministic, ExtraMemory, TimesFaster
 
@@ -150,9 +150,9 @@ def deploy_session() -> dict:
     }
     rows = {"oct_resnet50_50_batch1": {"work": "oct", "other_cores": 0.0, "contestants": first}}
     dense = facts(100.0, 400, layers=layers)
-    sampling = {"ours": facts(50.0, 200, density=0.35, layers=layers), DENSE: dense}
+    sampling = {"ours": facts(50.0, 200, density=0.35, layers=layers), DENSE: dense, PLAIN: dense}
     rows["sampled_resnet50"] = {"work": "sampled", "other_cores": 0.5, "contestants": sampling}
-    sweep = {DENSE: dense, "a": facts(50.0, 9, density=0.35), "b": facts(110.0, 9, density=1.0)}
+    sweep = {PLAIN: dense, "a": facts(50.0, 9, density=0.35), "density 1": facts(110.0, 9, density=1.0)}
     rows["sampled_densities"] = {"work": "densities", "other_cores": 0.0, "contestants": sweep}
     return {**SESSION, "kind": "deploy", "rows": rows}
 
@@ -169,7 +169,8 @@ def test_deploy_report(tmp_path):
     assert title in text
     assert "| oct_resnet50, α = 0.5, bfloat16 | 2.00 | 4.0x | 2.8x | yes |" in text
     assert "density 0.35, over its dense form | 2.00 | 2.00x | 1.6x | unsure †" in text
-    assert "as fast as its dense form at a density of 0.89" in text
+    assert "as fast as resnet50 without masks at a density of 0.89" in text
+    assert "| 0.35 | 50 | 2.20x | 2.00x |" in text
     for name in ("deploy_speedup", "deploy_layers"):
         assert f"](kept/{name}.png)" in text
         assert (tmp_path / "kept" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
