@@ -17,7 +17,7 @@ import pytest
 from ppeffconv.deployed import reference
 from ppeffconv.deployed.program import INPUT, Program
 from ppeffconv.deployed.shapes import Shape, infer
-from ppeffconv.deployed.steps import make_step
+from ppeffconv.deployed.steps import Step, make_step
 from ppeffconv.ops import loader
 from ppeffconv.ops.deployed import deployed
 
@@ -26,16 +26,20 @@ TOLERANCE = {"float32": 2e-5, "bfloat16": 3e-2}  # of an output's standard devia
 DTYPES = tuple(TOLERANCE)
 SHARP = 40.0  # see `Draft.mask`
 Names = str | Sequence[str]
+Size = tuple[int, int]
 
 
 class Draft:
-    """A program in the making; `step` and its likes return the name of the map that the new step makes."""
+    """A program in the making; `step` and its likes return the name of the map that the new step makes.
 
-    def __init__(self, channels: int, dtype: str = "float32", seed: int = 0) -> None:
+    With a ``size`` of the images those of the maps are known too, and ValueError tells that one has no pixels.
+    """
+
+    def __init__(self, channels: int, dtype: str = "float32", seed: int = 0, size: Size | None = None) -> None:
         self.dtype, self.seed = dtype, seed
-        self.steps: list[Any] = []
+        self.steps: list[Step] = []
         self.weights: list[np.ndarray] = []
-        self.shapes = {INPUT: Shape(channels, None)}
+        self.shapes = {INPUT: Shape(channels, size)}
         self._random = np.random.default_rng(seed)
 
     def width(self, names: Names) -> int:
@@ -55,8 +59,8 @@ class Draft:
                 self.weights.append(value)
                 keys[key] = len(self.weights) - 1
         step = make_step(op, f"v{len(self.steps) + 1}", in_=in_, **keys)
-        self.steps.append(step)
         self.shapes[step.out] = infer(step, self.shapes, self.weights)
+        self.steps.append(step)
         return step.out
 
     def conv(self, in_: Names, out: int, kernel=(1, 1), groups: int = 1, bias: bool = True, **keys: Any) -> str:
@@ -104,6 +108,30 @@ class Draft:
         return Program(channels, tuple(self.steps), names, tuple(self.weights), flat, self.dtype, self.seed)
 
 
+def gaussian(window: int, sigma: float = 1.3) -> np.ndarray:
+    """The table of an interpolation."""
+    squares = (np.arange(window) - window // 2) ** 2
+    row = np.exp(-squares / (2 * sigma**2))
+    return np.outer(row, row).astype("float32")
+
+
+def everything(width: int = 17, dtype: str = "float32", seed: int = 0) -> Program:
+    """Images of 3 channels through steps of every kind, on maps of ``width`` channels; two outputs."""
+    net = Draft(3, dtype, seed)
+    around = {"kernel": (3, 3), "padding": (1, 1)}
+    stem = net.conv("x", width, act="relu", **around)
+    low = net.step("pool", stem, kind="avg", kernel=(2, 2), stride=(2, 2), ceil=1)
+    tiles = net.conv(net.conv(stem, 32), 32, **around)
+    y = net.conv(tiles, width, add=stem, up=low, **around)
+    m = net.mask("x", noise=1)
+    y = net.step("fill", net.conv(y, width, mask=m, **around), mask=m, table=gaussian(3), add=stem, act="relu")
+    y = net.sp(net.conv(y, width + 1), width, width // 2 + 1, add=stem)
+    y = net.nested(net.ddf(y, 3), width, **around, delta=width // 2, g=max(width // 2, 1))
+    y = net.conv(y, net.width(y), groups=net.width(y), act="relu", **around)
+    y = net.step("mul", (y, net.step("mean", y)))
+    return net.program(net.conv(net.step("adaptive", y, size=(1, 1)), 10), y)
+
+
 def images(batch: int, channels: int, size: Sequence[int], seed: int = 0) -> np.ndarray:
     """Normal numbers, those of the first channel not near zero."""
     x = np.random.default_rng((seed, 1)).standard_normal((batch, channels, *size))
@@ -112,8 +140,9 @@ def images(batch: int, channels: int, size: Sequence[int], seed: int = 0) -> np.
 
 
 def by_reference(program: Program, x: np.ndarray) -> list[np.ndarray]:
-    """Outputs and densities by plain Paddle; of a float32 program in float64."""
-    dtype = "float64" if program.dtype == "float32" else "float32"
+    """Outputs and densities by plain Paddle; of a float32 program in float64, which all but `resize` can."""
+    double = program.dtype == "float32" and all(step.op != "resize" for step in program.steps)
+    dtype = "float64" if double else "float32"
     tensors = [paddle.to_tensor(a.astype(dtype)) for a in (x, *program.weights)]
     with mock.patch.dict(os.environ, PPEFFCONV_OPS="reference"):
         outputs, densities = reference.run(program, tensors[0], tensors[1:])
@@ -146,13 +175,17 @@ def threads(count: int) -> Iterator[None]:
 
 
 def check(program: Program, x: np.ndarray) -> None:
-    """The engine computes what the reference does: the same bits by 1, 2 and 3 threads, and when it runs again."""
+    """The engine computes what the reference does: the same bits by 1, 2 and 3 threads, and when it runs again.
+
+    Before that an image without numbers passes, which must leave nothing behind.
+    """
     if program.dtype == "bfloat16":
         x = paddle.to_tensor(x).astype("bfloat16").astype("float32").numpy()
     expected, first = by_reference(program, x), None
     for count in (1, 2, 3, 3):
         with threads(count):
             got = by_engine(program, x)
+            by_engine(program, np.full_like(x, np.nan))
         first = first or got
         assert all(np.array_equal(a, b) for a, b in zip(got, first)), f"{count} threads compute something else"
     assert_close(first, expected, program.dtype)

@@ -8,7 +8,7 @@ import pytest
 
 from ppeffconv.ops.deployed import deployed, release
 
-from .programs import DTYPES, Draft, by_engine, check, compiled, fingerprint, images
+from .programs import DTYPES, Draft, by_engine, check, compiled, everything, fingerprint, images
 
 pytestmark = compiled
 SHAPES = [(1, (1, 1), 1), (3, (7, 7), 3), (5, (1, 9), 3), (16, (13, 5), 1), (17, (33, 18), 1), (33, (7, 7), 3)]
@@ -95,6 +95,14 @@ def test_conv_with_residual(needed_later, channels, size, dtype):
     check(net.program(*outputs), images(3, 17, size))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 20])
+def test_conv_of_the_input_with_the_input_added(channels):
+    """Which the convolution itself may read in Paddle's layout."""
+    net = Draft(channels)
+    net.conv("x", channels, (3, 3), padding=(1, 1), add="x", act="relu")
+    check(net.program(), images(2, channels, (13, 5)))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("groups", "channels"), [(1, 17), (1, 64), (3, 33), (17, 17)])
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 7), (13, 15)])
@@ -179,6 +187,12 @@ def small(net):
     y = net.conv(stem, 17, (3, 3), padding=(1, 1), act="relu")
     y = net.conv(y, 17, add=stem, act="relu")
     return net.program(net.conv(net.step("mean", y), 10), y)
+
+
+@pytest.mark.parametrize("width", [1, 16, 33])
+def test_everything(width):
+    """In float32: so long a chain of roundings to bfloat16 says nothing."""
+    check(everything(width), images(3, 3, (13, 12)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

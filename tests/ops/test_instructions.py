@@ -14,10 +14,13 @@ import pytest
 from ppeffconv import ops
 from ppeffconv.ops import loader
 from tests import oracles
+from tests.ops.programs import by_engine, everything, images
 
 ROOT = Path(__file__).resolve().parents[2]
 compiled = pytest.mark.skipif("ddf" not in loader.library().ops, reason="kernels not compiled")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}  # of the largest magnitude
+# vectors without products of bfloat16 round elsewhere
+TOLERANCE_OF_PROGRAMS = {"float32": 1e-5, "bfloat16": 2e-2}
 WIDTHS = (1, 7, 15, 16, 17, 33)  # around one and two vectors of every variant
 
 
@@ -47,7 +50,7 @@ def sampled_conv2d(shape):
 
 
 def results() -> dict[str, np.ndarray]:
-    """Values and, where there are any, gradients of each op, type and width."""
+    """Values and, where there are any, gradients of each op, type and width; values of programs."""
     found = {"instructions": np.array(loader.instructions())}
     for make in (ddf, sample_interpolate, sampled_conv2d):
         for dtype in TOLERANCE:
@@ -60,7 +63,16 @@ def results() -> dict[str, np.ndarray]:
                 if not y.stop_gradient:
                     (y * paddle.to_tensor(oracles.random(*y.shape, seed=5).astype(dtype))).sum().backward()
                     found |= {f"{name} gradient {i}": t.grad.numpy() for i, t in enumerate(tensors)}
+    for dtype in TOLERANCE_OF_PROGRAMS:
+        for width in WIDTHS:
+            for i, y in enumerate(by_engine(everything(width, dtype), images(2, 3, (13, 12)))):
+                found[f"deployed {dtype} {width} {i}"] = y
     return found
+
+
+def tolerance(name: str, dtype: str) -> float:
+    op, precision = name.split(" ")[:2]
+    return TOLERANCE_OF_PROGRAMS[precision] if op == "deployed" else TOLERANCE[dtype]
 
 
 def results_of(variant: str, path: Path) -> dict[str, np.ndarray]:
@@ -81,7 +93,7 @@ def test_every_variant_computes_the_same(variant, tmp_path):
     assert set(got) == set(expected) - {"instructions"}
     for name, values in got.items():
         scale = max(np.abs(expected[name]).max(), 1.0)
-        assert np.abs(values - expected[name]).max() <= TOLERANCE[str(values.dtype)] * scale, name
+        assert np.abs(values - expected[name]).max() <= tolerance(name, str(values.dtype)) * scale, name
 
 
 @compiled

@@ -9,13 +9,12 @@ import tempfile
 from pathlib import Path
 
 from . import sanitizer
-from .entries import ENTRIES
-from .run import run
+from .run import FUZZERS
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.ops.fuzz", description=__doc__)
-    parser.add_argument("--op", choices=ENTRIES, action="append", help="may be repeated; default: all of them")
+    parser.add_argument("--op", choices=FUZZERS, action="append", help="may be repeated; default: all of them")
     parser.add_argument("--cases", type=int, default=5000, help="calls of each op")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--asan", action="store_true", help="with kernels compiled under AddressSanitizer")
@@ -24,8 +23,8 @@ def main() -> int:
     if not args.record:
         return _watch(args.asan)
     with open(args.record, "r+b", buffering=0) as file:
-        for op in args.op or ENTRIES:
-            run(op, args.cases, args.seed, lambda case: _overwrite(file, case))
+        for op in args.op or FUZZERS:
+            FUZZERS[op](args.cases, args.seed, lambda case: _overwrite(file, case))
             print(f"{op}: {args.cases} calls, seed {args.seed}: passed", flush=True)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ppeffconv.ops import loader
 
 from .arguments import changed, make
 from .entries import ENTRIES
+from .run_programs import run_programs
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}  # of the largest magnitude
 # a valid call may ask for more memory than there is, or plain Paddle for a kernel of a type that it lacks on the CPU
@@ -92,3 +94,7 @@ def _call_raw(name: str, arguments: list[Any]) -> None:
             outputs[0].sum().backward()
     except Exception:  # noqa: BLE001  any refusal will do: what is tested is that the process survives
         return
+
+
+# by op: fuzz it with so many calls from a seed on
+FUZZERS: dict[str, Callable[..., None]] = {op: partial(run, op) for op in ENTRIES} | {"deployed": run_programs}

@@ -1,0 +1,81 @@
+"""`ops.deployed` from several threads at once: what each gets is what it gets alone."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from ppeffconv.ops.deployed import release
+
+from .programs import by_engine, compiled, everything, fingerprint, images
+
+pytestmark = compiled
+THREADS = 4
+SIZES = [(7, 7), (13, 5), (33, 18), (1, 9)]
+
+
+def together(works):
+    """Runs functions at once, each in a thread."""
+    start = threading.Barrier(len(works))
+
+    def run(work):
+        start.wait(60)
+        return work()
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        return list(pool.map(run, works))
+
+
+def assert_same(got, expected):
+    for y, exact in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(y, exact)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("networks", [1, THREADS])
+def test_threads_with_one_network_or_with_many_at_several_sizes(networks, dtype):
+    programs = [everything(17, dtype, seed) for seed in range(networks)]
+    inputs = [images(batch, 3, size) for batch, size in enumerate(SIZES, start=1)]
+    calls = [(program, x) for program in programs for x in inputs]
+    expected = {id(x): {id(p): by_engine(p, x) for p in programs} for x in inputs}
+
+    def work(seed):
+        order = random.Random(seed).choices(calls, k=25)
+        return [(id(x), id(program), by_engine(program, x)) for program, x in order]
+
+    for results in together([lambda seed=seed: work(seed) for seed in range(THREADS)]):
+        for x, program, got in results:
+            assert_same(got, expected[x][program])
+
+
+def test_the_first_call_of_all_at_once():
+    """One of them packs the weights, and the others wait for it."""
+    program, x = everything(), images(1, 3, (13, 5))
+    for _ in range(5):
+        expected = by_engine(program, x, "first")
+        release("first")
+        for got in together([lambda: by_engine(program, x, "first")] * THREADS):
+            assert_same(got, expected)
+        release("first")
+
+
+def test_networks_are_released_and_displaced_while_they_run():
+    """Whoever runs one keeps it; the registry holds fewer than are made here."""
+    program, x = everything(), images(2, 3, (13, 5))
+    expected = by_engine(program, x)
+    others = [everything(seed=seed) for seed in range(1, 6)]
+
+    def displace():
+        for i in range(8):
+            for other in others:
+                by_engine(other, x, f"{fingerprint(other)} {i}")
+            release(fingerprint(program))
+        return expected
+
+    for results in together([lambda: [by_engine(program, x) for _ in range(40)], lambda: [displace()]] * 2):
+        for got in results:
+            assert_same(got, expected)
