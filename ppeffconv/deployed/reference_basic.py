@@ -131,7 +131,8 @@ def resize(step: Step, frame: Frame) -> Tensor:
 
 def _bilinear(size: Tensor, scale: float) -> Tensor:
     """[floor(size * scale), size] matrix of the weights of F.interpolate along one axis."""
-    new = (size.astype("float32") * scale).astype("int64")
+    # by a tensor: times a number would be in single precision, and round to another size now and then
+    new = (size.astype("float64") * paddle.full([], scale, "float64")).astype("int64")
     centres = (paddle.arange(new, dtype="int64").astype("float32") + 0.5) / scale - 0.5
     centres = paddle.minimum(F.relu(centres), size.astype("float32") - 1)
     distance = centres.unsqueeze(1) - paddle.arange(size, dtype="int64").astype("float32").unsqueeze(0)

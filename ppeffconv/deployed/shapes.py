@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ..ops.reference_nested import nested_filters
 from .steps import Step
 
@@ -86,8 +84,7 @@ def _resize(step: Step, maps: Shapes, weights: Weights) -> Shape:
     channels, size = _of(step, maps)
     if size is None:
         return Shape(channels, None)
-    scale = np.float32(step["scale"])  # in single precision, as Paddle
-    return Shape(channels, tuple(int(np.float32(side) * scale) for side in size))
+    return Shape(channels, tuple(int(side * step["scale"]) for side in size))
 
 
 def _nested(step: Step, maps: Shapes, weights: Weights) -> Shape:

@@ -112,10 +112,15 @@ class Nested : public Operation<T> {
     const int64_t first = std::max(begin, std::max(delta_, in_channels_ - delta_));
     PhaseBuilder<T> phase(primaries_, tile, from);
     for_taps(crop, false, [&](int64_t y, int64_t x) {
-      const auto run = [&](int64_t from_channel, int64_t to_channel) {
-        if (from_channel >= to_channel) return;
-        phase.add(0, y * windows_.dilation_h, x * windows_.dilation_w, from_channel, to_channel - from_channel,
-                  [&](int64_t c, int64_t o) { return tap(o, from_channel + c, y, x); });
+      const auto run = [&](int64_t first_channel, int64_t last_channel) {
+        if (first_channel >= last_channel) return;
+        // pairs of bfloat16 must not reach behind the pixel: one channel more in front, times zero
+        const int64_t more = sizeof(T) == 2 && (last_channel - first_channel) % 2 && first_channel > 0;
+        const auto value = [&](int64_t c, int64_t o) {
+          return c < more ? 0.0f : tap(o, first_channel - more + c, y, x);
+        };
+        phase.add(0, y * windows_.dilation_h, x * windows_.dilation_w, first_channel - more,
+                  last_channel - first_channel + more, value);
       };
       run(begin, std::min(end, delta_));
       run(first, end);
