@@ -131,7 +131,7 @@ def _batch(session: Session) -> str:
 
 def growth(session: Session) -> str:
     """Milliseconds of every network by the input's side and by the batch."""
-    return f"{_grown(session, 'side')}\n\n{_grown(session, 'batch')}"
+    return "\n\n".join(filter(None, (_grown(session, axis) for axis in ("side", "batch"))))
 
 
 def _grown(session: Session, axis: str) -> str:
@@ -142,4 +142,4 @@ def _grown(session: Session, axis: str) -> str:
         entry = session["rows"].get(shape.row)
         if entry:
             lines.append(f"| {getattr(shape, axis)} | {' | '.join(_ms(entry, name) for name in names)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else ""

@@ -1,52 +1,62 @@
-"""The networks that the contestants of a session load: each saved once, into a folder that goes with the session."""
+"""The networks that contestants load: saved once for as long as the package stays as it is."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-import tempfile
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
+from ..utils.download import home
 from ..utils.logger import get_logger
 from .engines import Worker
 from .environment import converter
 from .rows import OURS, Contestant
 
+PACKAGE = Path(__file__).parents[1]
 
-class ModelStore:
-    """Folders as `peers.models` describes them; use it in a ``with`` block.
 
-    Args:
-        threads: of the process that saves.
-    """
+def with_folder(contestant: Contestant, threads: int) -> Contestant:
+    """The contestant, told in which folder (see `peers.models`) the network lies that its job names under "models"."""
+    if "models" not in contestant.job:
+        return contestant
+    job = dict(contestant.job)
+    folder = _saved(job.pop("models"), threads)
+    return contestant._replace(job={**job, "folder": str(folder)})
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._root = tempfile.TemporaryDirectory(prefix="ppeffconv-benchmark-")
-        self._folders: dict[str, Path] = {}
 
-    def with_folder(self, contestant: Contestant) -> Contestant:
-        """The contestant, told where the network lies that its job names under "models"."""
-        if "models" not in contestant.job:
-            return contestant
-        job = dict(contestant.job)
-        folder = self._folder(job.pop("models"))
-        return contestant._replace(job={**job, "folder": str(folder)})
+def _saved(network: Mapping[str, Any], threads: int) -> Path:
+    """Where a network lies; it is saved there unless it is there already."""
+    current = home() / "benchmark-models" / _fingerprint()
+    folder = current / hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest()[:16]
+    current.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{current.parent}.lock"):
+        for earlier in current.parent.iterdir():
+            if earlier != current:
+                shutil.rmtree(earlier)
+        if not folder.is_dir():
+            _save(network, folder, threads)
+    return folder
 
-    def _folder(self, network: Mapping[str, Any]) -> Path:
-        key = json.dumps(network, sort_keys=True)
-        if key not in self._folders:
-            self._folders[key] = folder = Path(self._root.name, str(len(self._folders)))
-            folder.mkdir()
-            with Worker(OURS, self._threads) as worker:
-                facts = worker.ask("prepare", job="models", folder=str(folder), converter=converter(), **network)
-            for form, reason in facts["failures"].items():
-                get_logger().warning(f"{network['network']} cannot be saved as ONNX in its {form} form: {reason}")
-        return self._folders[key]
 
-    def __enter__(self) -> ModelStore:
-        return self
+def _save(network: Mapping[str, Any], folder: Path, threads: int) -> None:
+    draft = folder.with_suffix(".partial")
+    shutil.rmtree(draft, ignore_errors=True)  # what an interrupted attempt left
+    draft.mkdir(parents=True)
+    with Worker(OURS, threads) as worker:
+        facts = worker.ask("prepare", job="models", folder=str(draft), converter=converter(), **network)
+    for form, reason in facts["failures"].items():
+        get_logger().warning(f"{network['network']} cannot be saved as ONNX in its {form} form: {reason}")
+    draft.rename(folder)
 
-    def __exit__(self, *_: object) -> None:
-        self._root.cleanup()
+
+def _fingerprint() -> str:
+    """Of the package's sources: whatever changes may change what is saved."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

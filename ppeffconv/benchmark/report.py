@@ -51,7 +51,8 @@ def full(session: Session) -> str:
     """Everything about the rows that a session measured."""
     rows = [row for row in rows_of(session["kind"]) if row.name in session["rows"]]
     summary = KINDS[session["kind"]].summary
-    parts = [heading(session), summary(session) if summary else "", targets_table(session, rows), times_table(session)]
+    targets = targets_table(session, rows) if any(row.targets for row in rows) or not summary else ""
+    parts = [heading(session), summary(session) if summary else "", targets, times_table(session)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

@@ -16,7 +16,7 @@ from ..utils.logger import get_logger
 from . import machine
 from .engines import PEERS, Worker
 from .environment import peer_python
-from .model_store import ModelStore
+from .model_store import with_folder
 from .noise import BUSY
 from .race import PAUSE, race
 from .rows import OURS, Row
@@ -58,11 +58,10 @@ def run(kind: str, rows: Iterable[Row], settings: Settings) -> Session:
     missing = [row for row in rows if row.name not in session["rows"]]
     engines = {contestant.engine for row in missing for contestant in row.contestants.values()}
     peer = peer_python(settings.peer_python) if engines.intersection(PEERS, settings.engines) else None
-    with ModelStore(settings.threads) as store:
-        for row in missing:
-            get_logger().info(row.work)
-            session["rows"][row.name] = _measure(row, settings, peer, store)
-            save(session, settings.output)
+    for row in missing:
+        get_logger().info(row.work)
+        session["rows"][row.name] = _measure(row, settings, peer)
+        save(session, settings.output)
     return session
 
 
@@ -88,9 +87,9 @@ def _limits(threads: int) -> dict[str, float]:
         return worker.ask("prepare", job="limits", threads=threads)
 
 
-def _measure(row: Row, settings: Settings, peer: Path | None, store: ModelStore) -> dict[str, Any]:
+def _measure(row: Row, settings: Settings, peer: Path | None) -> dict[str, Any]:
     chosen = {label: each for label, each in row.contestants.items() if each.engine in settings.engines}
-    placed = {label: store.with_folder(each) for label, each in chosen.items()}
+    placed = {label: with_folder(each, settings.threads) for label, each in chosen.items()}
     entry = {"work": row.work, **race(placed, settings.rounds, settings.threads, peer, settings.pause, row.turn)}
     check(row, entry["contestants"])
     if row.warm_up and OURS in chosen:

@@ -10,8 +10,6 @@ facts.json          multiply-adds of an image
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -67,8 +65,6 @@ def job(folder: str, batch: int, loaders: Mapping[str, Callable[[], Run]], facts
     tried.clear()
     macs = json.loads(Path(folder, "facts.json").read_text(encoding="utf-8"))["macs"]
     known = {"form": form, "error": difference, "macs": batch * macs, **facts}
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
     forget_peak()  # what the other forms took
     return Job(lambda: run(x), lambda: known)
 

@@ -11,6 +11,7 @@ The worker ends with its input. A failure is a traceback on stderr and the end o
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import sys
@@ -55,7 +56,6 @@ def _milliseconds(step: Callable[[], Any]) -> float:
 
 def _growth(step: Callable[[], Any]) -> float:
     """Peak of the resident memory during one step, its result included, above what it was before."""
-    ctypes.CDLL(None).malloc_trim(0)
     forget_peak()
     before = _status("VmRSS")
     result = step()
@@ -66,6 +66,8 @@ def _growth(step: Callable[[], Any]) -> float:
 
 def forget_peak() -> None:
     """Let the peak memory start anew from what is in use."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
         file.write("5")  # starts VmHWM anew
 
