@@ -68,6 +68,10 @@ class Draft:
         weight = self.numbers(out, self.width(names) // groups, *kernel)
         return self.step("conv", names, weight=weight, bias=self.numbers(out) if bias else None, groups=groups, **keys)
 
+    def affine(self, in_: str, **keys: Any) -> str:
+        vectors = {key: self.numbers(self.width(in_)) for key in ("scale", "shift")}
+        return self.step("affine", in_, **vectors, **keys)
+
     def nested(self, in_: str, filters: int, kernel, groups: int = 1, cut: int = 0, **keys: Any) -> str:
         keys = {"delta": 0, "g": 1, "mode": "paper", **keys}
         out = filters * ((min(kernel) + 1) // 2) * (keys["delta"] // keys["g"] + 1) - cut

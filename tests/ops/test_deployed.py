@@ -152,15 +152,10 @@ MAPS = {
     "mul by a channel": lambda net: net.step("mul", ("x", *slices(net, 1))),
     "mul by means": lambda net: net.step("mul", ("x", net.step("mean", "x"))),
     "mul by a mean": lambda net: net.step("mul", ("x", net.step("mean", *slices(net, 1))), act="relu"),
-    "affine": lambda net: affine(net),
-    "affine and add": lambda net: affine(net, add=net.step("upsample", halves(net), like="x"), act="relu6"),
+    "affine": lambda net: net.affine("x"),
+    "affine and add": lambda net: net.affine("x", add=net.step("upsample", halves(net), like="x"), act="relu6"),
     "act": lambda net: net.step("act", "x", act="relu"),
 }
-
-
-def affine(net, **keys):
-    width = net.width("x")
-    return net.step("affine", "x", scale=net.numbers(width), shift=net.numbers(width), **keys)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

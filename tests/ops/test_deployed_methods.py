@@ -156,3 +156,15 @@ def test_ddf(case, mode, dtype):
         keys["add"] = net.conv(net.step("upsample", "x") if keys.get("up") else "x", channels)
     net.ddf("x", **keys)
     check(net.program(), images(2, channels, size))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", ["mul", "add"])
+def test_ddf_by_channels_of_its_input(mode, dtype):
+    """Filters that no convolution made."""
+    net = Draft(17 + 17 * 9 + 9, dtype)
+    x, logits, spatial = (net.step("slice", "x", first=f, count=c) for f, c in ((0, 17), (17, 153), (170, 9)))
+    channel = net.step("filters", net.step("mean", logits), std=net.numbers(153), taps=9)
+    keys = {"scale": net.numbers(17), "shift": net.numbers(17), "gain": 0.7, "heads": 1, "up": 1}
+    net.step("ddf", x, channel=channel, spatial=spatial, kernel=3, stride=1, dilation=1, mode=mode, **keys)
+    check(net.program(), images(2, 179, (7, 6)))

@@ -78,8 +78,8 @@ def test_fill(table, finish, dtype):
     """Features that nobody reads later may be filled where they lie, and so may what is added."""
     net = Draft(17, dtype)
     m = net.mask("x", bias=-0.8)
-    features, added = net.conv("x", 33), net.conv("x", 33)
-    keys = {} if finish == "nothing" else {"shift": net.numbers(33)}
+    features, added = net.affine("x"), net.affine("x")
+    keys = {} if finish == "nothing" else {"shift": net.numbers(17)}
     if finish == "all":
         keys |= {"add": added, "act": "relu"}
     net.step("fill", features, mask=m, table=TABLES[table], **keys)

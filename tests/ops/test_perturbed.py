@@ -13,7 +13,7 @@ import pytest
 from ppeffconv.ops import build, loader
 
 ROOT = Path(__file__).parents[2]
-# by the test that must notice: a file in custom_ops/cpu, what stands there, and what shall stand there
+# by the tests that must notice: a file in custom_ops/cpu, what stands there, and what shall stand there
 PERTURBED = {
     "test_batch_norm.py": ("batch_norm_rows.h", "* f.scale + f.shift", "* f.scale * T(1.001) + f.shift"),
     "test_blend.py": ("blend_kernel.h", "g * (1 - g) * dgate / size", "g * (1 - g) * dgate / size * 1.01"),
@@ -26,6 +26,33 @@ PERTURBED = {
         "ddf_rows.h",
         "pixel + weight : pixel * weight)",
         "pixel + weight : pixel * weight * T(1.001))",
+    ),
+    "test_deployed.py::test_conv": (
+        "engine/product_rows.h",
+        "y += load_part(shift + channel + c)",
+        "y += load_part(shift + channel + c) * 1.001f",
+    ),
+    "test_deployed.py::test_conv[by tiles-float32]": (
+        "engine/winograd_rows.h",
+        "half[1][x] = d1 + d2",
+        "half[1][x] = d1",
+    ),
+    "test_deployed.py::test_maps": (
+        "engine/maps_rows.h",
+        "value * splat16(factor)",
+        "value * splat16(factor * 1.001f)",
+    ),
+    "test_deployed_methods.py::test_ddf_by_channels_of_its_input": (
+        "engine/ddf_rows.h",
+        "sum * load16(f.scale + c)",
+        "sum * load16(f.scale + c) * splat16(1.001f)",
+    ),
+    "test_deployed_methods.py::test_sp": ("engine/spconv.h", "sum[c] / out.plane()", "sum[c] * 1.01f / out.plane()"),
+    "test_deployed_sampling.py::test_fill": ("engine/sampling.h", "weights[k] / total", "weights[k] / total * 1.001f"),
+    "test_deployed_sampling.py::test_the_seed_and_the_stream_change_the_noise": (
+        "engine/sampling.h",
+        "0x846ca68bu",
+        "0x846ca68cu",
     ),
     "test_filter_norm.py": ("filter_norm_tile.h", "? 1 / (freedom * std)", "? T(1.01) / (freedom * std)"),
     "test_nested_conv2d.py": ("nested_conv2d.cc", "floats(out)});", "floats(out)}), floats(out)[0] += 1e-3f;"),

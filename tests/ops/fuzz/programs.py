@@ -100,8 +100,7 @@ class Growth:
         return self.net.step("mul", (name, self.any(others)), act=self.draw(ACTS))
 
     def affine(self, name: str) -> str:
-        vectors = {key: self.net.numbers(self.net.width(name)) for key in ("scale", "shift")}
-        return self.net.step("affine", name, **vectors, **self.added(name))
+        return self.net.affine(name, **self.added(name))
 
     def slice(self, name: str) -> str:
         first = self.any(range(self.net.width(name)))
