@@ -21,7 +21,7 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	@touch $@
 
 # The kernels; where they cannot be compiled, plain Paddle runs in their place.
-$(VENV)/.ops: $(VENV)/.ready $(wildcard custom_ops/*/*.h custom_ops/*/*.cc custom_ops/*/*.cu custom_ops/*/*.cuh)
+$(VENV)/.ops: $(VENV)/.ready $(wildcard custom_ops/*/*.h custom_ops/*/*/*.h custom_ops/*/*.cc custom_ops/*/*.cu custom_ops/*/*.cuh)
 	$(BIN)/python -W ignore -m ppeffconv.ops build --optional
 	@touch $@
 
