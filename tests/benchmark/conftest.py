@@ -10,6 +10,7 @@ from ppeffconv.benchmark import engines, session
 
 LIMITS = {"gflops": 100.0, "gb_per_s": 10.0}
 SCRIPT = """
+import os
 import time
 from peers.serve import Job, serve
 
@@ -23,13 +24,17 @@ def crash():
 def hang():
     time.sleep(60)
 
+def linger():
+    os.closerange(3, 64)  # the answers' end of the pipe, as a process does that hangs while it ends
+    time.sleep(60)
+
 def array(megabytes):
     return Job(lambda: bytearray(megabytes << 20), lambda: {"input_mb": 64.0, "output_mb": 0.0})
 
 def absent():
     return Job(list, lambda: {"missing": "ops.absent"})
 
-serve({"sleep": sleep, "crash": crash, "hang": hang, "array": array, "absent": absent})
+serve({"sleep": sleep, "crash": crash, "hang": hang, "linger": linger, "array": array, "absent": absent})
 """
 
 

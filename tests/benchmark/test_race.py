@@ -46,8 +46,14 @@ def test_engine_that_may_fail_is_left_out(fake_engines):
 
 
 def test_patience_ends(fake_engines):
-    with Worker("ours", 1) as worker, pytest.raises(RuntimeError, match=r"no answer in 0.5 s"):
-        worker.ask("prepare", 0.5, job="hang")
+    with Worker("ours", 1, patience=0.5) as worker, pytest.raises(RuntimeError, match=r"no answer in 0.5 s"):
+        worker.ask("prepare", job="hang")
+
+
+def test_worker_that_hangs_on_its_way_out(fake_engines, monkeypatch):
+    monkeypatch.setattr(engines, "GRACE", 0.2)
+    with Worker("ours", 1) as worker, pytest.raises(RuntimeError, match="failed"):
+        worker.ask("prepare", job="linger")
 
 
 def test_failing_worker_says_why(fake_engines):

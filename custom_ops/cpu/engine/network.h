@@ -161,7 +161,8 @@ class Network : public AnyNetwork {
       const auto set = [&](int value, const Dims& out) {
         PD_CHECK(out.height > 0 && out.width > 0,
                  "deployed: the images are too small, nothing is left for: ", operation->text);
-        check_size({out.batch, out.height, out.width, round_up(out.channels, 32)}, "a feature map");
+        check_size({out.batch, out.height, out.width, round_up(out.channels, 32)},
+                   ("deployed: the map of '" + operation->text + "'").c_str());
         dims[value] = out;
       };
       set(operation->out, operation->infer(in));
