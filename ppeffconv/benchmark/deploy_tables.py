@@ -71,7 +71,8 @@ def _line(title: str, entry: Entry, label: str, base: str, required: float | Non
     layers = facts.get("layers")
     share = f"{100 * share_of_others(layers):.0f} %" if layers else NONE
     peers = " | ".join(_ms(entry, peer) for peer in PEERS) if label == OURS else " | ".join([NONE] * len(PEERS))
-    reached = _verdict(entry, [speed_up >= required] if speed_up and required else [])
+    beaten = [over >= 1] if over and label == OURS else []  # OpenVINO, in the same precision
+    reached = _verdict(entry, [speed_up >= required, *beaten] if speed_up and required else [])
     return (
         f"| {title} | {fewer} | {times(speed_up) if speed_up else NONE} | {f'{required:g}x' if required else NONE} | "
         f"{reached} | {times(over) if over else NONE} | {share} | {_ms(entry, label)} | {peers} |"

@@ -22,6 +22,7 @@ ENGINES = {
     "stock-threads": "Paddle as installed, told to use the threads",
 }
 PEERS = ("torch", "openvino", "onnxruntime")  # those that live in an environment of their own
+GRACE = 10.0  # seconds for a process that has failed to end
 HERE = Path(__file__).parent
 # settings of the caller's shell, or of a library in the parent, must not decide how fast an engine is
 PRIVATE = ("OMP_", "KMP_", "GOMP_", "MKL_", "MALLOC_", "FLAGS_", "PPEFFCONV_OPS", "PPEFFCONV_TUNE", "PYTHONPATH")
@@ -35,10 +36,11 @@ class Worker:
         engine: one of ENGINES.
         threads: for the engines that are told.
         peer: interpreter of the peers' environment, for PEERS.
+        patience: seconds that an answer may take, before the process is ended; None waits for ever.
     """
 
-    def __init__(self, engine: str, threads: int, peer: Path | None = None) -> None:
-        self.engine = engine
+    def __init__(self, engine: str, threads: int, peer: Path | None = None, patience: float | None = None) -> None:
+        self.engine, self._patience = engine, patience
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._process = subprocess.Popen(
             _command(engine, threads, peer),
@@ -54,17 +56,10 @@ class Worker:
         """Of the process."""
         return self._process.pid
 
-    def ask(self, action: str, patience: float | None = None, **arguments: Any) -> dict[str, Any]:
-        """Send a request and return the answer.
-
-        Args:
-            patience: seconds after which the process is ended; None waits for ever.
-
-        Raises:
-            RuntimeError: the process has ended; with what it printed last.
-        """
-        end, start = threading.Timer(patience or 0, self._process.kill), time.monotonic()
-        if patience:
+    def ask(self, action: str, **arguments: Any) -> dict[str, Any]:
+        """Send a request and return the answer; RuntimeError, with what it printed, if the process has ended."""
+        end, start = threading.Timer(self._patience or 0, self._process.kill), time.monotonic()
+        if self._patience:
             end.start()
         try:
             self._process.stdin.write(json.dumps({"do": action, **arguments}) + "\n")
@@ -74,13 +69,17 @@ class Worker:
             answer = ""
         end.cancel()
         if not answer:
-            late = patience and time.monotonic() - start > patience
-            reason = f"no answer in {patience:g} s" if late else self._said()
+            late = self._patience and time.monotonic() - start > self._patience
+            reason = f"no answer in {self._patience:g} s" if late else self._said()
             raise RuntimeError(f"engine '{self.engine}' failed ({action}):\n{reason}")
         return json.loads(answer)
 
     def _said(self) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:  # it closed its end, and hangs on its way out
+            self._process.kill()
+            code = self._process.wait()
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")[-2000:] or f"exit code {code}"
 

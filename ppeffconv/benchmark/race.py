@@ -17,7 +17,7 @@ from .rows import Contestant
 # An OpenMP runtime keeps its threads spinning for up to 200 ms after the work; the next contestant waits them out.
 PAUSE = 0.25
 MOST = 50  # steps in a turn
-PATIENCE = 60.0  # seconds for an engine that may fail to get ready
+PATIENCE = 60.0  # seconds for an answer of an engine that may fail
 
 
 class Lane(NamedTuple):
@@ -52,11 +52,12 @@ def race(
     results, lanes = {}, {}
     with ExitStack() as stack:
         for label, contestant in contestants.items():
-            worker = stack.enter_context(Worker(contestant.engine, threads, peer))
-            facts = _prepare(worker, contestant)
+            patience = PATIENCE if contestant.may_fail else None
+            worker = stack.enter_context(Worker(contestant.engine, threads, peer, patience))
+            facts, steps = _ready(worker, contestant, turn)
             results[label] = {"engine": contestant.engine, **facts}
-            if "missing" not in facts:
-                lanes[label] = Lane(worker, _steps(worker, turn))
+            if steps:
+                lanes[label] = Lane(worker, steps)
                 results[label]["ms"] = []
         others = OtherWork(lane.worker.pid for lane in lanes.values())
         for start in range(rounds):
@@ -71,19 +72,21 @@ def race(
     return {"contestants": results, "other_cores": other_cores}
 
 
-def _prepare(worker: Worker, contestant: Contestant) -> dict[str, Any]:
-    if not contestant.may_fail:
-        return worker.ask("prepare", **contestant.job)
+def _ready(worker: Worker, contestant: Contestant, turn: float) -> tuple[dict[str, Any], int]:
+    """Facts of the job, and how many steps fit into a turn: none if the engine cannot do it."""
     try:
-        return worker.ask("prepare", PATIENCE, **contestant.job)
+        facts = worker.ask("prepare", **contestant.job)
+        return facts, 0 if "missing" in facts else _steps(worker, turn)
     except RuntimeError as error:
+        if not contestant.may_fail:
+            raise
         reason = str(error).strip().splitlines()[-1]
         get_logger().warning(f"{contestant.engine} takes no part: {reason}")
-        return {"missing": reason}
+        return {"missing": reason}, 0
 
 
 def _steps(worker: Worker, turn: float) -> int:
-    """Warm up, and see how many steps fit into a turn."""
+    """Warm up, and see what a step takes."""
     warm = worker.ask("run", steps=2)["ms"][-1]
     return max(1, min(MOST, round(turn / max(warm, 1e-3))))
 
