@@ -73,13 +73,20 @@ class Deployed(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor] | tuple[Tensor | None, Tensor | None]:
         _check(x, self.program.channels)
-        weights = list(self._buffers.values())
+        weights = self._weights()
         if self._choose(x) == "cpu":
             outputs, densities = _run_engine(x, weights, self.program, self.uid)
         else:
             outputs, densities = reference.run(self.program, x, weights)
         self._record(densities)
         return _RETURNS[self.returns](outputs)
+
+    @not_to_static
+    def _weights(self) -> list[Tensor]:
+        if paddle.in_dynamic_mode():
+            return list(self._buffers.values())
+        # in a traced graph an attribute is the graph's own value of a buffer
+        return [getattr(self, name) for name in self._buffers]
 
     @not_to_static
     def _choose(self, x: Tensor) -> str:

@@ -55,7 +55,8 @@ def test_fingerprint(octave):
 
 
 @pytest.mark.parametrize(
-    "name", ["oct_resnet20", "sp_resnet20", "ddf_resnet20", "sampled_resnet20", "uniform_resnet20"]
+    "name",
+    ["oct_resnet20", "sp_resnet20", "ddf_resnet20", "sampled_resnet20", "uniform_resnet20", "versatile_resnet20"],
 )
 def test_trace_of_any_size(name, tmp_path):
     """The stock export: Paddle's own ops, any batch, height and width."""

@@ -242,6 +242,19 @@ def test_a_uid_belongs_to_its_weights_and_text():
     np.testing.assert_array_equal(by_engine(small(), x, "mine")[0], y)
 
 
+def test_weights_that_are_overwritten():
+    """At the addresses that are known already."""
+    program, x = small(), paddle.to_tensor(images(1, 3, (7, 7)))
+    tensors = [paddle.to_tensor(w) for w in program.weights]
+    y = deployed(x, tensors, program.text, "overwritten")[0].numpy()
+    for tensor, other, own in zip(tensors, small(seed=1).weights, program.weights):
+        tensor.set_value(other)
+        with pytest.raises(ERRORS, match="weights are not those"):
+            deployed(x, tensors, program.text, "overwritten")
+        tensor.set_value(own)
+    np.testing.assert_array_equal(deployed(x, tensors, program.text, "overwritten")[0].numpy(), y)
+
+
 def test_an_error_does_not_stay():
     """A program that was refused may come again, with the weights that it needs or images that are large enough."""
     program, x = small(), images(1, 3, (7, 7))
