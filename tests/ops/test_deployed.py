@@ -82,7 +82,7 @@ def test_conv(case, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    ("channels", "size"), [(5, (13, 5)), (16, (1, 9)), (33, (7, 7)), (64, (13, 15)), (70, (13, 5))]
+    ("channels", "size"), [(5, (13, 5)), (16, (1, 9)), (33, (7, 7)), (64, (13, 15)), (257, (5, 6))]
 )
 @pytest.mark.parametrize("needed_later", [False, True])
 def test_conv_with_residual(needed_later, channels, size, dtype):

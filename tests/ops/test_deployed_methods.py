@@ -39,6 +39,7 @@ WINDOWS = {
     "deep": {"delta": 1, "channels": 256, "filters": 33, "size": (5, 7)},
     "stride and dilation": {"delta": 1, "stride": (1, 2), "dilation": (2, 1), "padding": (2, 1)},
     "add": {"delta": 2, "added": True, "act": "relu6"},
+    "deep and add": {"delta": 1, "channels": 256, "filters": 33, "size": (5, 7), "added": True},
 }
 
 
@@ -83,6 +84,7 @@ SP = {
     "dilation": {"dilation": (2, 3)},
     "deep": {"channels": 300, "heavy": 270, "out": 70, "size": (5, 7)},
     "add": {"out": 17, "add": "x", "act": "relu"},
+    "deep and add": {"channels": 300, "heavy": 270, "out": 300, "size": (5, 7), "add": "x"},
     "relu6": {"act": "relu6"},
     "one pixel": {"size": (1, 1)},
     "one row": {"size": (1, 9)},
