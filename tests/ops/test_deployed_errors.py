@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import paddle
 import pytest
@@ -237,6 +239,10 @@ def test_a_uid_belongs_to_its_weights_and_text():
     y = by_engine(small(), x, "mine")[0]
     with pytest.raises(ERRORS, match="weights are not those"):
         by_engine(small(seed=1), x, "mine")
+    other = [small().weights[0].copy(), small().weights[1]]
+    other[0][0, 0, 0, 1] += 1
+    with pytest.raises(ERRORS, match="weights are not those"):
+        by_engine(replace(small(), weights=tuple(other)), x, "mine")
     with pytest.raises(ERRORS, match="another program"):
         by_engine(small(act="none"), x, "mine")
     np.testing.assert_array_equal(by_engine(small(), x, "mine")[0], y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import redirect_stdout
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,8 @@ class VisualDL(RunCallback):
         self.release()
 
     def release(self) -> None:
-        """Write what is pending and close the file."""
-        if self._writer is not None:
-            self._guard(self._writer.close)
-            self._guard(rewind, self.log_dir)  # its thread may have met a full disk, which it does not tell
-            self._writer = None
+        """Write no more to the file."""
+        self._writer = None
 
     def _add_scalars(self, group: str, scalars: dict[str, Any], step: int) -> None:
         if writer := self._open(step):
@@ -107,11 +104,10 @@ class VisualDL(RunCallback):
         return self._writer
 
     def _start_writer(self, start: int) -> None:
-        from visualdl import LogWriter  # takes a second, and starts threads
+        from .visualdl_writer import DirectLogWriter  # VisualDL takes a second to import
 
         name = rewind(self.log_dir, start) if start else ""
-        with redirect_stdout(None):  # it prints that it continues a file
-            self._writer = LogWriter(str(self.log_dir), file_name=name)
+        self._writer = DirectLogWriter(self.log_dir, name or f"vdlrecords.{time.time():010.0f}.log")
         if start == 0 and self.images is not None:
             for i, image in enumerate(self.images.numpy()):
                 self._writer.add_image(f"input/{i}", _to_bytes(image.transpose(1, 2, 0)), 0)
