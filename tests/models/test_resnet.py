@@ -132,3 +132,16 @@ def test_octave_alpha_zero_has_no_low_groups():
     net = ppeffconv.create_model("oct_resnet20", alpha=0, num_classes=2)
     assert not [n for n, _ in net.named_parameters() if "l2" in n or "bn_l" in n]
     assert net(paddle.randn([1, 3, 16, 16])).shape == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "oct_resnet18", "sampled_resnet50", "ddf_resnet50", "resnet20"])
+def test_width_of_the_first_stage(name):
+    net = ppeffconv.create_model(name, width=8, features_only=True)
+    expansion = 4 if name.endswith("50") else 1
+    assert list(net.feature_channels) == [8 * expansion * 2**i for i in range(len(net.feature_channels))]
+    assert [f.shape[1] for f in net(paddle.randn([1, 3, 37, 41]))] == list(net.feature_channels)
+
+
+def test_width_must_be_positive():
+    with pytest.raises(ValueError, match="positive"):
+        ppeffconv.create_model("resnet18", width=0)
