@@ -22,21 +22,34 @@ from .octave import (
 from .sampling import SampledBasicBlock, SampledBottleneck, density, density_report
 from .slot import METHODS, build_conv
 from .spconv import SPConv2D
+from .upsample import (
+    UPSAMPLERS,
+    BilinearUpsample2D,
+    DeconvUpsample2D,
+    NearestUpsample2D,
+    PixelShuffleUpsample2D,
+    build_upsample,
+)
 from .versatile import VersatileConv2D
 
 __all__ = [
     "DDF2D",
     "METHODS",
+    "UPSAMPLERS",
+    "BilinearUpsample2D",
     "Conv2D",
     "DDFSeparable2D",
     "DDFUpsample2D",
+    "DeconvUpsample2D",
     "FilterNorm",
     "GhostConv2D",
     "GumbelSampler",
     "HetConv2D",
     "LearnedVersatileConv2D",
+    "NearestUpsample2D",
     "OctConv2D",
     "OctConvBNAct",
+    "PixelShuffleUpsample2D",
     "ReLUGatedConv2D",
     "SPConv2D",
     "SampledBasicBlock",
@@ -45,6 +58,7 @@ __all__ = [
     "VersatileConv2D",
     "auxiliary_losses",
     "build_conv",
+    "build_upsample",
     "density",
     "density_report",
     "downsample2",

@@ -1,6 +1,7 @@
 """Networks: `create_model`, `list_models`, `profile`, and the classes behind them."""
 
 from .factory import create_model, list_models
+from .fpn import FPN
 from .octave_resnet import OctaveResNet
 from .pictures import pictures
 from .profile import LayerProfile, Profile, count_parameters, profile
@@ -8,6 +9,7 @@ from .resnet import ResNet
 from .vgg import VGG16, OctaveVGG16
 
 __all__ = [
+    "FPN",
     "VGG16",
     "LayerProfile",
     "OctaveResNet",
