@@ -1,0 +1,36 @@
+"""Compose scenes of Fashion-MNIST garments for detection, segmentation and depth: python tools/make_scenes.py"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ppeffconv.data.scenes import SceneSettings, make_scenes
+from ppeffconv.data.sources import data_home
+from ppeffconv.engine import cli
+
+
+def main(args: argparse.Namespace) -> None:
+    height, width = args.size if len(args.size) == 2 else args.size * 2
+    fewest, most = args.garments
+    settings = SceneSettings(args.train, args.val, height, width, args.seed, fewest, most)
+    folder = make_scenes(args.output or data_home() / "scenes", settings, args.root, args.workers)
+    print(f"scenes: {folder}")
+
+
+if __name__ == "__main__":
+    default = SceneSettings()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: scenes in the folder of the data sets")
+    parser.add_argument("--root", metavar="FOLDER", help="where Fashion-MNIST is")
+    parser.add_argument("--train", type=int, default=default.train, help="scenes of garments from the training part")
+    parser.add_argument("--val", type=int, default=default.val, help="scenes of garments from the test part")
+    parser.add_argument("--size", type=int, nargs="+", default=[default.height, default.width], help="height and width")
+    parser.add_argument("--garments", type=int, nargs=2, default=[default.fewest, default.most], help="fewest, most")
+    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    cli.run(main, parser)
