@@ -7,6 +7,7 @@ from types import MethodType
 from paddle import Tensor, nn
 
 from .layers import norm
+from .layers.conv import symmetric_padding
 from .ops import conv2d
 
 
@@ -51,20 +52,9 @@ def _is_plain_conv(layer: nn.Layer) -> bool:
         and type(layer).forward is nn.Conv2D.forward
         and layer._padding_mode == "zeros"
         and layer._data_format == "NCHW"
-        and layer._padding_algorithm == "EXPLICIT"
-        and _symmetric(layer) is not None
+        and symmetric_padding(layer) is not None
     )
 
 
-def _symmetric(layer: nn.Conv2D) -> list[int] | None:
-    """The padding as [height, width], None if it differs from side to side."""
-    padding = layer._updated_padding
-    if isinstance(padding, int):
-        return [padding, padding]
-    if len(padding) == 4:
-        return [padding[0], padding[2]] if padding[0] == padding[1] and padding[2] == padding[3] else None
-    return list(padding) if len(padding) == 2 else None
-
-
 def _convolve(self: nn.Conv2D, x: Tensor) -> Tensor:
-    return conv2d(x, self.weight, self.bias, self._stride, _symmetric(self), self._dilation, self._groups)
+    return conv2d(x, self.weight, self.bias, self._stride, symmetric_padding(self), self._dilation, self._groups)

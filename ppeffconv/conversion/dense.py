@@ -5,7 +5,7 @@ from __future__ import annotations
 from paddle import Tensor, nn
 
 from ..accelerate import is_accelerated
-from ..layers.conv import Conv2D
+from ..layers.conv import Conv2D, symmetric_padding
 from ..layers.slot import Slot
 from ..ops.reference_sampling import at_least_float32
 
@@ -27,25 +27,19 @@ def slot_of(conv: nn.Conv2D) -> Slot:
         raise ValueError(f"works in {conv._data_format}; the layers here work in NCHW")
     if conv._padding_mode != "zeros":
         raise ValueError(f"pads by '{conv._padding_mode}'; the layers here pad with zeros")
+    padding = symmetric_padding(conv)
+    if padding is None:
+        raise ValueError(f"needs a padding in numbers that is the same on opposite sides, got {conv._padding!r}")
     return Slot(
         conv._in_channels,
         conv._out_channels,
         tuple(conv._kernel_size),
         tuple(conv._stride),
-        _symmetric_padding(conv),
+        padding,
         tuple(conv._dilation),
         conv._groups,
         False if conv.bias is None else None,
     )
-
-
-def _symmetric_padding(conv: nn.Conv2D) -> tuple[int, int]:
-    padding = conv._updated_padding
-    padding = [padding] * 4 if isinstance(padding, int) else list(padding)
-    top, bottom, left, right = padding if len(padding) == 4 else (p for p in padding for _ in range(2))
-    if conv._padding_algorithm != "EXPLICIT" or top != bottom or left != right:
-        raise ValueError(f"needs a padding in numbers that is the same on opposite sides, got {conv._padding!r}")
-    return top, left
 
 
 def replaced_forward(net: nn.Layer) -> str | None:

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from paddle import nn
 
-from ..accelerate import _symmetric as symmetric_padding
-from ..layers.conv import Conv2D
+from ..layers.conv import Conv2D, symmetric_padding
 from .builder import Builder, Map
 from .fold import NotLowerable, Tail, array
 from .lower import lowers
@@ -37,7 +36,7 @@ def read_conv(layer: nn.Layer) -> Dense:
     """Read a plain convolution; NotLowerable if it is none, or is padded in a way that a program cannot say."""
     if not isinstance(layer, nn.Conv2D) or type(layer).forward not in (nn.Conv2D.forward, Conv2D.forward):
         raise NotLowerable(f"a plain convolution belongs where {type(layer).__name__} is")
-    padding = symmetric_padding(layer) if layer._padding_algorithm == "EXPLICIT" else None
+    padding = symmetric_padding(layer)
     if layer._data_format != "NCHW" or layer._padding_mode != "zeros" or padding is None:
         given = f"data_format {layer._data_format} with {layer._padding_mode} padding {layer._padding!r}"
         raise NotLowerable(f"{given}; only NCHW and zeros in numbers, the same on opposite sides, are lowered")

@@ -18,7 +18,7 @@ from ..ops.backend import BACKENDS, choose_backend
 from ..ops.deployed import deployed, release
 from . import reference
 from .program import Program
-from .report import Part, cost
+from .report import Part, cost, timing
 from .steps import ENGINE_ACTIVATIONS
 
 _RETURNS: dict[str, Callable[[list[Tensor]], Any]] = {
@@ -121,11 +121,20 @@ class Deployed(nn.Layer):
         self._uid = None  # the engine's packed weights stay until this layer goes
         return super()._state_dict_impl(*args, **kwargs)
 
-    def report(self, input_shape: Sequence[int] | None = None) -> str:
-        """What was fused and what was not; with an input shape (C, H, W) also the multiply-adds."""
+    def report(self, on: Sequence[int] | Tensor | None = None, rounds: int = 5) -> str:
+        """What was fused and what was not.
+
+        Args:
+            on: an input shape (C, H, W), for the multiply-adds as well; or images [N, C, H, W], which are run: for the
+                masks' densities, the multiply-adds at these, and milliseconds by the clock, side by side.
+            rounds: forwards that are timed, after one that is not.
+        """
         lines = [str(self.part)]
-        if input_shape is not None:
-            lines.append(cost(self.program, input_shape, self.densities))
+        if isinstance(on, Tensor):
+            took = timing(lambda: self(on), rounds, len(on))  # first, for its masks' densities
+            lines += [cost(self.program, on.shape[1:], self.densities), took]
+        elif on is not None:
+            lines.append(cost(self.program, on, self.densities))
         return "\n".join(lines)
 
     def extra_repr(self) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..utils.runtime import threads
 from .program import Program
 from .steps import Step
 
@@ -87,6 +90,18 @@ def cost(program: Program, input_shape: Sequence[int], densities: Mapping[str, f
         mean = sum(measured) / len(measured)
         line += f" dense, {program.macs(input_shape, measured) / 1e9:.3f} G at the last densities (mean {mean:.2f})"
     return line
+
+
+def timing(forward: Callable[[], object], rounds: int, batch: int) -> str:
+    """A line about the time of a forward: the median of some, after one that is not counted."""
+    forward()
+    took = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        forward()
+        took.append(1e3 * (time.perf_counter() - start))
+    each = f" ({statistics.median(took) / batch:.2f} per image)" if batch > 1 else ""
+    return f"  measured: {statistics.median(took):.2f} ms{each}, median of {rounds} with {threads()} threads"
 
 
 def _describe(step: Step) -> str:

@@ -32,6 +32,14 @@ def check_input(x: Tensor, channels: int, layer: str) -> None:
         raise ValueError(f"{layer} expects a floating-point input, got {x.dtype}; divide images by 255 first")
 
 
+def symmetric_padding(layer: nn.Conv2D) -> tuple[int, int] | None:
+    """The padding (height, width) of a convolution of Paddle, None unless given in numbers, alike on opposite sides."""
+    padding = layer._updated_padding
+    padding = [padding] * 4 if isinstance(padding, int) else list(padding)
+    top, bottom, left, right = padding if len(padding) == 4 else (p for p in padding for _ in range(2))
+    return (top, left) if layer._padding_algorithm == "EXPLICIT" and top == bottom and left == right else None
+
+
 def kaiming_fan_out(shape: list[int]) -> ParamAttr:
     """Kaiming normal (fan out, ReLU) for a weight [out, in / groups, kh, kw], as the papers' code initialises."""
     return ParamAttr(initializer=nn.initializer.Normal(0.0, math.sqrt(2.0 / (shape[0] * shape[2] * shape[3]))))

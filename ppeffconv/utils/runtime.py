@@ -30,10 +30,10 @@ def tune() -> None:
     if os.environ.get("PPEFFCONV_TUNE") == "0" or "gpu" in paddle.device.get_device():
         return
     wanted = int(os.environ.get("OMP_NUM_THREADS") or 1)
-    threads = wanted if wanted > 1 else max(1, physical_cores() // int(os.environ.get("PADDLE_TRAINERS_NUM") or 1))
-    set_threads(threads)
+    count = wanted if wanted > 1 else max(1, physical_cores() // int(os.environ.get("PADDLE_TRAINERS_NUM") or 1))
+    set_threads(count)
     memory = "freed memory is kept for the next tensor" if keep_memory() else "the system's allocator is left alone"
-    get_logger().info(f"CPU: {threads} thread{'s' * (threads > 1)}, {memory} (PPEFFCONV_TUNE=0: Paddle's defaults)")
+    get_logger().info(f"CPU: {count} thread{'s' * (count > 1)}, {memory} (PPEFFCONV_TUNE=0: Paddle's defaults)")
 
 
 def set_threads(count: int) -> None:
@@ -44,7 +44,12 @@ def set_threads(count: int) -> None:
 
 def restore_threads() -> None:
     """Give Paddle's ops and the compiled kernels the threads that Paddle's flag names."""
-    paddle.base.core.set_num_threads(paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"])
+    paddle.base.core.set_num_threads(threads())
+
+
+def threads() -> int:
+    """How many threads Paddle's ops and the compiled kernels use."""
+    return paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"]
 
 
 def keep_memory() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import numpy as np
 import paddle
@@ -121,6 +122,9 @@ def test_report(octave):
     assert text.startswith("the network (OctaveResNet): one program of ")
     assert "a pass of their own: nothing" in text
     assert f"{deployed.program.macs((3, 32, 32)) / 1e9:.3f} G" in text
+    ran = deployed.report(images((2, 3, 32, 32)), rounds=2)
+    assert f"{deployed.program.macs((3, 32, 32)) / 1e9:.3f} G" in ran
+    assert re.search(r"measured: \d+\.\d\d ms \(\d+\.\d\d per image\), median of 2 with \d threads", ran)
     assert "1 batch norm" in ppeffconv.deploy(nn.Sequential(nn.Conv2D(3, 4, 1), nn.ReLU(), nn.BatchNorm2D(4))).report()
     assert "oct" not in repr(deployed)
     assert "backend=auto" in repr(deployed)

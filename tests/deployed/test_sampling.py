@@ -85,7 +85,7 @@ def test_densities_and_labels():
     deployed = ppeffconv.deploy(net)
     assert deployed.densities == {}
     x = images((2, 3, 33, 47))
-    run(deployed, x)
+    report = deployed.report(x, rounds=1)
     run(net, x)
     expected = {
         f"{name}.conv{i}_mask": float(value)
@@ -96,6 +96,7 @@ def test_densities_and_labels():
     assert list(deployed.densities) == list(expected)
     np.testing.assert_allclose(list(deployed.densities.values()), list(expected.values()), atol=1e-6)
     assert "at the last densities (mean" in deployed.report((3, 33, 47))
+    assert "at the last densities (mean" in report
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,13 @@ NESTED = {
     "surplus": {"kernel": (5, 5), "padding": (2, 2), "filters": 16, "cut": 15},
     "deep": {"kernel": (3, 3), "padding": (1, 1), "channels": 256, "filters": 33, "size": (5, 7)},
     "add": {"kernel": (3, 3), "padding": (1, 1), "filters": 33, "added": True, "act": "relu"},
+    # large enough for Winograd in float32
+    "by tiles": {"kernel": (3, 3), "padding": (1, 1), "channels": 33, "filters": 32, "size": (13, 15)},
+    "by tiles and add": {
+        **{"kernel": (3, 3), "padding": (1, 1), "channels": 70, "filters": 48, "cut": 7, "size": (17, 12)},
+        **{"added": True, "act": "relu6"},
+    },
+    "by tiles on the inside": {"kernel": (3, 3), "channels": 33, "filters": 32, "size": (15, 16)},
     "groups": {"kernel": (3, 3), "padding": (1, 1), "channels": 15, "filters": 10, "groups": 5},
     "groups of whole vectors": {"kernel": (3, 3), "padding": (1, 1), "channels": 64, "filters": 64, "groups": 2},
     "depthwise": {"kernel": (3, 3), "padding": (1, 1), "channels": 33, "filters": 33, "groups": 33},

@@ -28,6 +28,12 @@ class Nested : public Operation<T> {
     expanded_ = crops_ * shifts_ + 1 > kTiles || (delta_ > 0 && !paper);
     if (!weight_.data) return;
     product_ = expanded_ ? pack<T>(expand(paper), 1) : pack<T>(share(), int(crops_ * shifts_ + (shifts_ > 1)));
+    if (may_winograd()) {
+      centres_ = pack<T>(centres(), 1);
+      winograd_.pack_weights(in_channels_, primaries_, [this](int64_t o, int64_t c, int64_t t) {
+        return tap(o, c, t / 3, t % 3) * scale_[o];
+      });
+    }
     weight_.data = nullptr;
   }
 
@@ -42,13 +48,20 @@ class Nested : public Operation<T> {
   void bind(Binder<T>& b) const override {
     Call<T> call(b.out);
     call.sources = {windows_.over(b.in[0])};
+    call.finish.scale = scale_.data(), call.finish.shift = shift_.data(), call.finish.act = act_;
+    if (add) call.add = b.in[1];
+    if constexpr (sizeof(T) == 4) {
+      if (may_winograd() && winograd_.pays(b.out.plane())) {
+        winograd_.bind(b, call, nullptr);
+        call.targets = {{primaries_, channels_ - primaries_}};
+        return b.product(&centres_, std::move(call));
+      }
+    }
     const int64_t targets = expanded_ ? 1 : crops_ * shifts_;
     for (int64_t t = 0; t < targets; ++t) {
       const int64_t first = t * primaries_;
       call.targets.push_back({first, expanded_ ? channels_ : std::min(primaries_, channels_ - first)});
     }
-    call.finish.scale = scale_.data(), call.finish.shift = shift_.data(), call.finish.act = act_;
-    if (add) call.add = b.in[1];
     b.product(&product_, std::move(call));
   }
 
@@ -128,6 +141,22 @@ class Nested : public Operation<T> {
     return phase.take();
   }
 
+  // The 3x3 filters by Winograd and their 1x1 crops by themselves: sums are not shared then, yet it is less to multiply.
+  bool may_winograd() const {
+    const Windows& w = windows_;
+    return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
+           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && delta_ == 0 &&
+           Winograd::pays(in_channels_, primaries_);
+  }
+  std::vector<Group> centres() const {
+    const int64_t columns = channels_ - primaries_;
+    PhaseBuilder<T> phase(columns);
+    phase.add(0, 1, 1, 0, in_channels_, [this](int64_t c, int64_t o) { return tap(o, c, 1, 1); });
+    std::vector<Group> one(1, {0, columns, {}, {}});
+    one[0].phases.push_back(phase.take());
+    return one;
+  }
+
   // One ordinary convolution with every filter written out.
   std::vector<Group> expand(bool paper) const {
     PhaseBuilder<T> phase(channels_);
@@ -153,7 +182,8 @@ class Nested : public Operation<T> {
   int64_t in_channels_, groups_, delta_, step_, primaries_, channels_, crops_, shifts_;
   bool expanded_;
   std::vector<float> scale_, shift_;
-  Product<T> product_;
+  Product<T> product_, centres_;
+  Winograd winograd_;
 };
 
 }  // namespace ppeffconv::engine

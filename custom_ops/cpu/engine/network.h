@@ -41,7 +41,7 @@ template <typename T>
 class Network : public AnyNetwork {
  public:
   Network(const Program& program, const std::vector<Weight>& weights) {
-    flat = program.flat, channels = program.channels, seed_ = program.seed;
+    flat = program.flat, channels = program.channels;
     name(program.input, program.channels);
     for (const Step& step : program.steps) add(step, weights, program);
     for (const std::string& output : program.outputs) {
@@ -209,7 +209,7 @@ class Network : public AnyNetwork {
   std::map<int, int64_t> mask_of_;
   std::vector<int64_t> widths_;
   std::vector<int> outputs_;
-  int64_t seed_ = 0, made_channels_ = 0;
+  int64_t made_channels_ = 0;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Plan>> plans_;
 };

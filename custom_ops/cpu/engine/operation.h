@@ -72,7 +72,7 @@ class Binder {
   const RowFunctions<T>* rows = nullptr;
   const T* zeros = nullptr;
   Context* context = nullptr;
-  int64_t threads = 1, seed = 0;
+  int64_t threads = 1;
 
   Binder(char* arena, std::vector<Task>* tasks) : arena_(arena), tasks_(tasks) {}
 

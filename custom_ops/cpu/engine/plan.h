@@ -88,7 +88,7 @@ Binder<T> Network<T>::binder(const Operation<T>& operation, Plan* plan, char* ar
     }
   }
   binder.images = &plan->images, binder.rows = &plan->rows, binder.zeros = plan->zeros.data();
-  binder.context = &plan->context, binder.threads = plan->threads, binder.seed = seed_;
+  binder.context = &plan->context, binder.threads = plan->threads;
   return binder;
 }
 

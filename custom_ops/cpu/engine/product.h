@@ -55,14 +55,6 @@ struct Product {
   std::vector<Group> groups;
   int tiles = 1;
   std::shared_ptr<const Aligned<T>> weights;
-
-  int64_t multiply_adds() const {
-    int64_t total = 0;
-    for (const Group& group : groups) {
-      for (const Phase& phase : group.phases) total += phase.depth() * group.columns;
-    }
-    return total;
-  }
 };
 
 template <typename T>
