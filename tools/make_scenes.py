@@ -15,7 +15,9 @@ from ppeffconv.engine import cli
 
 
 def main(args: argparse.Namespace) -> None:
-    height, width = args.size if len(args.size) == 2 else args.size * 2
+    if len(args.size) > 2:
+        raise ValueError(f"--size takes one side or height and width, got {len(args.size)} numbers")
+    height, width = args.size[0], args.size[-1]
     fewest, most = args.garments
     settings = SceneSettings(args.train, args.val, height, width, args.seed, fewest, most)
     folder = make_scenes(args.output or data_home() / "scenes", settings, args.root, args.workers)
@@ -25,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     default = SceneSettings()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="default: scenes in the folder of the data sets")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="by default scenes/ beside the other data sets")
     parser.add_argument("--root", metavar="FOLDER", help="where Fashion-MNIST is")
     parser.add_argument("--train", type=int, default=default.train, help="scenes of garments from the training part")
     parser.add_argument("--val", type=int, default=default.val, help="scenes of garments from the test part")
