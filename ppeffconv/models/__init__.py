@@ -6,11 +6,13 @@ from .octave_resnet import OctaveResNet
 from .pictures import pictures
 from .profile import LayerProfile, Profile, count_parameters, profile
 from .resnet import ResNet
+from .segmentation import DilatedFPN
 from .vgg import VGG16, OctaveVGG16
 
 __all__ = [
     "FPN",
     "VGG16",
+    "DilatedFPN",
     "LayerProfile",
     "OctaveResNet",
     "OctaveVGG16",
