@@ -65,8 +65,7 @@ def test_pycocotools_gives_the_truth_an_ap_of_one(scenes):
     coco_module, evaluation = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
     truth = coco_module.COCO(str(scenes / "annotations" / "instances_val.json"))
     rows = copy.deepcopy(truth.dataset["annotations"])
-        for row in copy.deepcopy(truth.dataset["annotations"])
-    ]
+    found = [{**row, "score": 1.0, "segmentation": truth.annToRLE(row)} for row in rows]
     for kind in ("bbox", "segm"):
         result = evaluation.COCOeval(truth, truth.loadRes(copy.deepcopy(found)), kind)
         result.evaluate()
