@@ -47,7 +47,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     tree = _read_with_bases(path, ())
     overridden: set[str] = set()
     for text in overrides:
-        change = check(_parse_override(text), f"-o {text}")
+        change = check(parse_override(text), f"-o {text}")
         merge(tree, change)
         overridden.update(_leaves(change))
     tree = complete(tree, str(path))
@@ -133,7 +133,8 @@ def _read_with_bases(path: Path, below: tuple[Path, ...]) -> Tree:
     return merge(tree, check(own, str(path)))
 
 
-def _parse_override(text: str) -> Tree:
+def parse_override(text: str) -> Tree:
+    """Return ``A.b=value`` as a tree; ValueError if it is not of this form or its value is not YAML."""
     dotted, equals, value = text.partition("=")
     names = dotted.strip().split(".")
     if not equals or not all(names):
