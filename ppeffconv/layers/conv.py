@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from paddle import ParamAttr, Tensor, nn
+from paddle.jit import not_to_static
 
 from ..ops import conv2d
 from ..ops.conv2d import pair
@@ -32,6 +33,7 @@ def check_input(x: Tensor, channels: int, layer: str) -> None:
         raise ValueError(f"{layer} expects a floating-point input, got {x.dtype}; divide images by 255 first")
 
 
+@not_to_static  # numbers of the layer: nothing to trace
 def symmetric_padding(layer: nn.Conv2D) -> tuple[int, int] | None:
     """The padding (height, width) of a convolution of Paddle, None unless given in numbers, alike on opposite sides."""
     padding = layer._updated_padding
@@ -49,6 +51,11 @@ def fan_in_uniform(fan_in: int) -> ParamAttr:
     """U(-1/sqrt(fan_in), 1/sqrt(fan_in)): the bias initialisation that the authors' framework applies by default."""
     bound = 1.0 / math.sqrt(fan_in)
     return ParamAttr(initializer=nn.initializer.Uniform(-bound, bound))
+
+
+def zero_bias() -> ParamAttr:
+    """A bias that starts at 0."""
+    return ParamAttr(initializer=nn.initializer.Constant(0.0))
 
 
 class Conv2D(nn.Conv2D):
