@@ -1,6 +1,7 @@
 """The five methods, their baselines and comparators as nn.Layers, and `build_conv`, the slot that takes any of them."""
 
 from .auxiliary import auxiliary_losses
+from .carafe import CARAFEUpsample2D
 from .conv import Conv2D
 from .ddf import DDF2D, DDFSeparable2D, DDFUpsample2D, FilterNorm
 from .gating import ReLUGatedConv2D, UniformSampling
@@ -37,6 +38,7 @@ __all__ = [
     "METHODS",
     "UPSAMPLERS",
     "BilinearUpsample2D",
+    "CARAFEUpsample2D",
     "Conv2D",
     "DDFSeparable2D",
     "DDFUpsample2D",

@@ -170,9 +170,7 @@ class DDFUpsample2D(nn.Layer):
         pooled = global_mean(x)  # what every channel branch pools, computed once
         branches = zip(self.channel_branches, self.spatial_branches)
         filtered = [_apply_filters(x, channel(pooled), spatial(guide), self) for channel, spatial in branches]
-        height, width = x.shape[2:]
-        stacked = paddle.stack(filtered, axis=2).reshape([0, self.channels * self.scale**2, height, width])
-        return F.pixel_shuffle(stacked, self.scale)
+        return interleave(filtered, self.scale)
 
     def _check_guide(self, x: Tensor, guide: Tensor | None) -> Tensor:
         if self.guide_channels is None:
@@ -201,6 +199,13 @@ class DDFSeparable2D(nn.Sequential):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1, **kwargs) -> None:
         super().__init__(DDF2D(in_channels, stride=stride, **kwargs), Conv2D(in_channels, out_channels, 1))
+
+
+def interleave(maps: list[Tensor], scale: int) -> Tensor:
+    """Map ``scale * sy + sx``, [N, C, h, w], fills the pixels (scale * y + sy, scale * x + sx) of the output."""
+    channels, height, width = maps[0].shape[1:]
+    stacked = paddle.stack(maps, axis=2).reshape([0, channels * scale**2, height, width])
+    return F.pixel_shuffle(stacked, scale)
 
 
 def _channel_branch(channels: int, kernel_size: int, se_ratio: float, gain: float) -> nn.Sequential:

@@ -9,7 +9,8 @@ from paddle import ParamAttr, Tensor, nn
 
 from .. import ops
 from ..registry import Registry, check_names
-from .conv import Conv2D, check_channels, check_input
+from .carafe import CARAFEUpsample2D
+from .conv import Conv2D, check_channels, check_input, zero_bias
 from .ddf import DDFUpsample2D
 
 
@@ -53,9 +54,8 @@ class DeconvUpsample2D(nn.Conv2DTranspose):
     def __init__(self, channels: int) -> None:
         check_channels(channels, channels)
         weight = ParamAttr(initializer=nn.initializer.Normal(0.0, (4 / (9 * channels)) ** 0.5))
-        bias = ParamAttr(initializer=nn.initializer.Constant(0.0))
         super().__init__(
-            channels, channels, 3, stride=2, padding=1, output_padding=1, weight_attr=weight, bias_attr=bias
+            channels, channels, 3, stride=2, padding=1, output_padding=1, weight_attr=weight, bias_attr=zero_bias()
         )
         self.channels = channels
 
@@ -83,17 +83,13 @@ class PixelShuffleUpsample2D(nn.Layer):
         return F.pixel_shuffle(self.conv(x), 2)
 
 
-def zero_bias() -> ParamAttr:
-    """A bias that starts at 0."""
-    return ParamAttr(initializer=nn.initializer.Constant(0.0))
-
-
 UPSAMPLERS = Registry("upsampling")
 for _name, _layer in {
     "nearest": NearestUpsample2D,
     "bilinear": BilinearUpsample2D,
     "deconvolution": DeconvUpsample2D,
     "pixel_shuffle": PixelShuffleUpsample2D,
+    "carafe": CARAFEUpsample2D,
     "ddf": DDFUpsample2D,
 }.items():
     UPSAMPLERS.register(_name)(_layer)

@@ -11,8 +11,7 @@ from paddle.jit import not_to_static
 
 from .. import ops
 from ..layers import NearestUpsample2D, build_conv, build_upsample
-from ..layers.conv import Conv2D, check_channels
-from ..layers.upsample import zero_bias
+from ..layers.conv import Conv2D, check_channels, zero_bias
 from ..ops.primitives import crop2d, subsample2d
 from .vgg import BIASED
 
