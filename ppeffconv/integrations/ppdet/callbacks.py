@@ -1,0 +1,122 @@
+"""Callbacks of PaddleDetection's Trainer: sampling temperature, the run's history, and curves that go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ppdet.engine.callbacks import Callback, Checkpointer, VisualDLWriter
+
+from ...engine.callbacks.visualdl_log import rewind
+from ...engine.callbacks.visualdl_writer import DirectLogWriter
+from ...engine.distributed import rank
+from ...layers import set_temperature, temperature_at
+from . import checkpoints
+from .config import run_dir
+from .cost import Cost
+
+HISTORY = "history.jsonl"
+STATS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the first six of pycocotools
+
+
+class SamplingTemperature(Callback):
+    """Lowers the temperature of every Gumbel sampler from ``start`` to ``end`` over the run, step by step.
+
+    Networks without samplers are left alone.
+    """
+
+    def __init__(self, trainer: Any, start: float = 1.0, end: float = 0.03) -> None:
+        super().__init__(trainer)
+        self.start, self.end = start, end
+
+    def on_step_begin(self, status: dict[str, Any]) -> None:
+        if status["mode"] == "train":
+            steps = status["steps_per_epoch"]
+            step, total = status["epoch_id"] * steps + status["step_id"], self.model.cfg["epoch"] * steps
+            set_temperature(self.model.model, temperature_at(step, total, self.start, self.end))
+
+
+class History(Callback):
+    """Writes what each epoch and each evaluation gave to ``history.jsonl``, which tables are made from.
+
+    It also brings back what PaddleDetection forgets when it resumes: the best score, and where the curves were.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        super().__init__(trainer)
+        self.path = run_dir(trainer.cfg) / HISTORY
+        self._losses: list[float] = []
+        self._cost = Cost(trainer.model)
+        self._epoch = 0
+
+    def on_train_begin(self, status: dict[str, Any]) -> None:
+        start, steps = self.model.start_epoch, status["steps_per_epoch"]
+        past = [row for row in read(self.path) if row["epoch"] <= start]
+        if rank() == 0:
+            self.path.write_text("".join(json.dumps(row) + "\n" for row in past), encoding="utf-8")
+        scores = [row["AP"] / 100 for row in past if "AP" in row]
+        for callback in self.model._callbacks:
+            if isinstance(callback, Checkpointer) and scores:
+                callback.best_ap = max(scores)
+            if isinstance(callback, VisualDLWriter) and rank() == 0:
+                callback.vdl_loss_step, callback.vdl_mAP_step = start * steps, len(scores)
+                continue_curves(callback, Path(self.model.cfg["vdl_log_dir"]), start * steps)
+
+    def on_step_end(self, status: dict[str, Any]) -> None:
+        if status["mode"] == "train":
+            loss = float(np.mean(status["training_staus"].meters["loss"].value))
+            if not np.isfinite(loss):
+                raise RuntimeError(
+                    f"the loss is {loss} in epoch {status['epoch_id'] + 1}, step {status['step_id'] + 1}; checkpoints "
+                    "are untouched. Try a lower LearningRate.base_lr, or OptimizerBuilder.clip_grad_by_norm"
+                )
+            self._losses.append(loss)
+        else:
+            self._cost.add()
+
+    def on_epoch_begin(self, status: dict[str, Any]) -> None:
+        self._losses.clear()
+        self._cost.clear()
+
+    def on_epoch_end(self, status: dict[str, Any]) -> None:
+        if status["mode"] == "train":
+            self._epoch = status["epoch_id"] + 1
+            self._write({"epoch": self._epoch, "loss": float(np.mean(self._losses))})
+            if keep := self.model.cfg["keep_checkpoints"]:
+                checkpoints.prune(run_dir(self.model.cfg), keep)
+        else:
+            self._write({"epoch": self._epoch, **scores(self.model._metrics), **self._cost.read()})
+
+    def _write(self, row: dict[str, Any]) -> None:
+        if rank() == 0:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a history, but for a last one that a kill has cut; [] if there is none."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def scores(metrics: list[Any]) -> dict[str, float | None]:
+    """COCO's six numbers in per cent, None where there are no objects of a size.
+
+    A detector that found nothing has 0, which PaddleDetection does not report.
+    """
+    found = [metric.get_results().get("bbox", np.zeros(len(STATS))) for metric in metrics]
+    values = [round(100 * float(value), 3) if value >= 0 else None for value in found[0]] if found else []
+    return dict(zip(STATS, values))
+
+
+def continue_curves(writer: VisualDLWriter, folder: Path, step: int) -> None:
+    """Let a resumed run go on in its file, because VisualDL shows one file of a folder."""
+    if step and (name := rewind(folder, step)):
+        writer.vdl_writer = DirectLogWriter(folder, name)

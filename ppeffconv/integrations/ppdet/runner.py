@@ -1,0 +1,174 @@
+"""Training, evaluation and inference by PaddleDetection's Trainer."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import paddle
+from paddle.utils import unique_name
+from ppdet.core.config.schema import SchemaDict
+from ppdet.engine import Trainer
+from ppdet.utils.checkpoint import load_weight
+
+from ... import accelerate
+from ...engine.distributed import rank
+from ...engine.images import find_images
+from ...engine.rng import seed_everything
+from ...utils.logger import get_logger
+from . import callbacks, checkpoints, config
+from .annotations import damage, sound_copy
+from .reader import SeededEpochs
+
+MODES = {"train": ("TrainDataset", "EvalDataset"), "eval": ("EvalDataset",), "test": ()}
+
+
+class EffConvTrainer(Trainer):
+    """PaddleDetection's Trainer with this package's callbacks, seeded epochs, and fast convolutions on CPU.
+
+    Args:
+        cfg: from `config.load`.
+        mode: "train", "eval" or "test".
+
+    Raises:
+        FileNotFoundError, ValueError: the data cannot be used, see `annotations.sound_copy`.
+    """
+
+    def __init__(self, cfg: Any, mode: str) -> None:
+        config.run_dir(cfg).mkdir(parents=True, exist_ok=True)
+        Path(cfg["output_eval"]).mkdir(parents=True, exist_ok=True)
+        paddle.set_device("gpu" if cfg["use_gpu"] else "cpu")
+        seed_everything(cfg["seed"])
+        for name in MODES[mode]:
+            _check_data(cfg, name)
+        with unique_name.guard():  # the optimizer's state is saved by the names of the parameters
+            super().__init__(cfg, mode)
+        if cfg["accelerate"] and not cfg["use_gpu"]:
+            accelerate(self.model)
+
+    def _init_callbacks(self) -> None:
+        super()._init_callbacks()
+        if self.mode == "train":
+            self.register_callbacks([callbacks.SamplingTemperature(self), callbacks.History(self)])
+
+    def train(self, validate: bool = False) -> None:
+        """Train the epochs that are left; see PaddleDetection."""
+        self.loader = SeededEpochs(self.loader, self.cfg["seed"], self.start_epoch)
+        super().train(validate)
+
+
+def train(cfg: Any, resume: str | None = None, evaluate: bool = True) -> Path:
+    """Train a detector, and evaluate it with each checkpoint.
+
+    Args:
+        cfg: from `config.load`.
+        resume: "auto" continues the run of this name, if there is one; or a checkpoint's path.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        ValueError: the folder holds a run already, or what PaddleDetection refuses.
+        FileNotFoundError: data or checkpoint are missing.
+    """
+    folder = config.run_dir(cfg)
+    found = checkpoints.newest(folder) if resume == "auto" else None
+    checkpoint = found[0] if found else None if resume == "auto" else resume
+    if checkpoint is None and (folder / callbacks.HISTORY).exists() and resume is None:
+        raise ValueError(f"{folder} holds a run: continue it with --resume, or give another -o save_dir=")
+    trainer = EffConvTrainer(cfg, "train")
+    _log_to(folder / "train.log")
+    if rank() == 0:
+        config.save(cfg, folder / "config.yml")
+    if checkpoint is not None:
+        _exists(checkpoint)
+        trainer.resume_weights(checkpoint)
+    elif cfg["pretrain_weights"]:
+        trainer.load_weights(cfg["pretrain_weights"])
+    trainer.train(evaluate)
+    return folder
+
+
+def evaluate(cfg: Any, weights: str | None = None) -> dict[str, float]:
+    """Evaluate on EvalDataset; return COCO's numbers in per cent, and of a network that samples its density."""
+    trainer = EffConvTrainer(cfg, "eval")
+    _load(trainer, cfg, weights)
+    history = callbacks.Cost(trainer.model)
+    counting = trainer.model.register_forward_post_hook(lambda *_: history.add())
+    kept: list[dict[str, float]] = []
+    reset = trainer._reset_metrics
+    trainer._reset_metrics = lambda: (kept.append(callbacks.scores(trainer._metrics)), reset())
+    trainer.evaluate()
+    counting.remove()
+    return {**kept[-1], **history.read()}
+
+
+def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 0.5, output: str | None = None) -> Path:
+    """Draw what the detector finds in an image or the images of a folder, and list it in ``bbox.json``.
+
+    Returns:
+        The folder with drawings and list: ``output``, or ``infer`` in the run's folder.
+
+    Raises:
+        FileNotFoundError: no images or no weights.
+        ValueError: none of the images can be read.
+    """
+    files, folder = [], Path(output or config.run_dir(cfg) / "infer")
+    for file in find_images(images):
+        if problem := damage(file):
+            get_logger().warning(f"{file} is left out: {problem}")
+        else:
+            files.append(str(file))
+    if not files:
+        raise ValueError(f"none of the images in {images} can be read")
+    trainer = EffConvTrainer(cfg, "test")
+    _load(trainer, cfg, weights)
+    trainer.predict(files, draw_threshold=threshold, output_dir=str(folder), save_results=True)
+    return folder
+
+
+def _load(trainer: Trainer, cfg: Any, weights: str | None) -> None:
+    path = weights or checkpoints.for_inference(config.run_dir(cfg))
+    _exists(path)
+    try:
+        load_weight(trainer.model, path)
+    except AssertionError:
+        raise ValueError(f"{path} does not fit the model of the configuration, see the keys above") from None
+    get_logger().info(f"weights: {path}")
+
+
+def _exists(path: str) -> None:
+    file = Path(path).with_suffix(".pdparams") if path.endswith((".pdparams", ".pdopt")) else Path(f"{path}.pdparams")
+    if not file.is_file():
+        raise FileNotFoundError(f"no weights at {file}")
+
+
+def _check_data(cfg: Any, name: str) -> None:
+    """Have a COCO data set read a copy of its annotations that is sound, where it is not."""
+    data = cfg.get(name)
+    settings = data if isinstance(data, (dict, SchemaDict)) else vars(data) if data is not None else {}
+    kind = settings.get("name", type(data).__name__)
+    if kind != "COCODataSet" or not settings.get("anno_path"):
+        return
+    folder = Path(settings.get("dataset_dir") or "")
+    target = config.run_dir(cfg) / f"{name}.json"
+    used = sound_copy(
+        folder / settings["anno_path"], folder / settings.get("image_dir", ""), cfg["num_classes"], target
+    )
+    if used == target:
+        settings["anno_path"] = str(target.resolve())
+
+
+def _log_to(path: Path) -> None:
+    """Have PaddleDetection's loggers, which do not propagate, and this package's write to a file too."""
+    if rank() != 0:
+        return
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s: %(message)s", "%Y/%m/%d %H:%M:%S"))
+    for name, logger in list(logging.Logger.manager.loggerDict.items()):
+        if isinstance(logger, logging.Logger) and logger.handlers and name.split(".")[0] in ("ppdet", "ppeffconv"):
+            for old in [h for h in logger.handlers if isinstance(h, logging.FileHandler)]:
+                logger.removeHandler(old)
+                old.close()
+            logger.addHandler(handler)

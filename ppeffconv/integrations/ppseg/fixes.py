@@ -1,0 +1,70 @@
+"""What PaddleSeg 2.8.0 needs to train, evaluate and infer on Paddle 3.3, given to its own modules only."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor
+
+from ..compat import ModuleProxy, at_least_1d, concat, require
+
+
+def apply() -> None:
+    """Correct PaddleSeg's modules; once is enough, and more often does no harm.
+
+    - Its metrics and its training loop were written for Paddle 2.4, where a sum had the shape [1], not [].
+    - Its cross entropy multiplies integers by floats, which Paddle no longer promotes.
+
+    Raises:
+        ImportError: PaddleSeg is not installed, or one of its own requirements cannot be imported.
+        RuntimeError: another version of it or of Paddle is installed.
+    """
+    require("paddleseg", "2.8.0", ("3.3",), "seg")
+    try:
+        import paddleseg.core
+        import paddleseg.models  # noqa: F401 - registers its models and losses
+        from paddleseg.models.losses import cross_entropy_loss
+        from paddleseg.utils import metrics
+    except ImportError as error:
+        raise ImportError(
+            f"PaddleSeg cannot be imported: {error}. OpenCV needs numpy < 2 (pip install 'ppeffconv[cpu,seg]') and, on "
+            "Debian, apt-get install libgl1 libglib2.0-0"
+        ) from error
+    train = sys.modules["paddleseg.core.train"]  # the function of this name hides the module
+    if isinstance(metrics.paddle, ModuleProxy):
+        return
+    metrics.paddle = ModuleProxy(paddle, concat=concat)
+    train.loss_computation = _with_axes(train.loss_computation)
+    loss = cross_entropy_loss.CrossEntropyLoss
+    loss._post_process_loss = _with_float_labels(loss._post_process_loss)
+    cross_entropy_loss.F = ModuleProxy(F, one_hot=_one_hot)
+
+
+def _with_axes(loss_computation: Callable[..., list[Tensor]]) -> Callable[..., list[Tensor]]:
+    """The training loop reads the first element of every loss."""
+
+    @functools.wraps(loss_computation)
+    def corrected(*args: Any, **kwargs: Any) -> list[Tensor]:
+        return [at_least_1d(loss) for loss in loss_computation(*args, **kwargs)]
+
+    return corrected
+
+
+def _with_float_labels(post_process: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Weights are made in the type of the labels and multiplied by a float mask; floats hold every label exactly."""
+
+    @functools.wraps(post_process)
+    def corrected(self: Any, logit: Tensor, label: Tensor, semantic_weights: Tensor | None, loss: Tensor) -> Tensor:
+        return post_process(self, logit, label.astype("float32"), semantic_weights, loss)
+
+    return corrected
+
+
+def _one_hot(x: Tensor, num_classes: int, name: str | None = None) -> Tensor:
+    """`F.one_hot`, also of labels in floats."""
+    return F.one_hot(x.astype("int64"), num_classes, name=name)
