@@ -31,7 +31,7 @@ train: $(VENV)/.ops
 	$(BIN)/python tools/train.py -c configs/quickstart.yaml
 
 test: $(VENV)/.ready-dev $(VENV)/.ops
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
