@@ -1,10 +1,12 @@
 """Networks: `create_model`, `list_models`, `profile`, and the classes behind them."""
 
+from .depth_baselines import BicubicUpsampling, GuidedFilterUpsampling
+from .depth_upsampler import JointUpNet
 from .factory import create_model, list_models
 from .fpn import FPN
 from .octave_resnet import OctaveResNet
 from .pictures import pictures
-from .profile import LayerProfile, Profile, count_parameters, profile
+from .profile import LayerProfile, Profile, count_parameters, expected_macs, profile
 from .resnet import ResNet
 from .segmentation import DilatedFPN
 from .vgg import VGG16, OctaveVGG16
@@ -12,7 +14,10 @@ from .vgg import VGG16, OctaveVGG16
 __all__ = [
     "FPN",
     "VGG16",
+    "BicubicUpsampling",
     "DilatedFPN",
+    "GuidedFilterUpsampling",
+    "JointUpNet",
     "LayerProfile",
     "OctaveResNet",
     "OctaveVGG16",
@@ -20,6 +25,7 @@ __all__ = [
     "ResNet",
     "count_parameters",
     "create_model",
+    "expected_macs",
     "list_models",
     "pictures",
     "profile",

@@ -12,6 +12,7 @@ from paddle import nn
 from ..layers import METHODS, UniformSampling
 from ..registry import Registry, check_names
 from ..weights import load_weights
+from .depth_upsampler import JointUpNet
 from .octave_resnet import OctaveResNet
 from .resnet import ResNet
 from .vgg import VGG16, OctaveVGG16
@@ -36,8 +37,13 @@ RESNET_ARGUMENTS = (
     "features_only",
     "out_indices",
     "zero_init_residual",
+    "deformable",
 )
 VGG_ARGUMENTS = ("num_classes", "in_channels", "head")
+UP_NETS = {
+    "ddf": ("scale", "channels", "guide_channels", "mode", "se_ratio"),
+    "plain": ("scale", "channels", "guide_channels"),
+}
 
 
 def _build(
@@ -53,6 +59,12 @@ def _uniform(*args: Any, method_kwargs: dict[str, Any], **kwargs: Any) -> nn.Lay
     return UniformSampling(ResNet(*args, **kwargs), method_kwargs.get("scale", 0.5))
 
 
+def _up_net(join: str, num_classes: int, **kwargs: Any) -> nn.Layer:
+    """A network that upsamples depth; it has no classes, and takes their number for the sake of one signature."""
+    check_names(kwargs, UP_NETS[join], f"model '{join}_up_net'")
+    return JointUpNet(join=join, **kwargs)
+
+
 def _register_all() -> None:
     for method in METHOD_PREFIXES:
         prefix, own = ("", []) if method == "plain" else (f"{method}_", METHODS.get(method).own_arguments())
@@ -62,6 +74,8 @@ def _register_all() -> None:
             MODELS.register(f"{prefix}vgg16")(partial(_build, vgg, VGG_ARGUMENTS, own, f"{prefix}vgg16"))
     _register_resnets("uniform_", _uniform, IMAGENET_RESNETS, ["scale"])
     _register_resnets("oct_", OctaveResNet, OCTAVE_RESNETS, ["alpha"])
+    for join in UP_NETS:
+        MODELS.register(f"{join}_up_net")(partial(_up_net, join))
     MODELS.register("oct_vgg16")(partial(_build, OctaveVGG16, VGG_ARGUMENTS, ["alpha"], "oct_vgg16"))
 
 
@@ -79,6 +93,8 @@ _register_all()
 
 def create_model(name: str, pretrained: bool | str | Path = False, num_classes: int = 1000, **kwargs: Any) -> nn.Layer:
     """Build a network by name: Tensor [N, in_channels, H, W] -> logits [N, num_classes].
+
+    Those named ``*_up_net`` upsample depth and have no classes: see `JointUpNet`.
 
     Args:
         name: see `list_models`.
