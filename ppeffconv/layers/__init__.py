@@ -4,6 +4,7 @@ from .auxiliary import auxiliary_losses
 from .carafe import CARAFEUpsample2D
 from .conv import Conv2D
 from .ddf import DDF2D, DDFSeparable2D, DDFUpsample2D, FilterNorm
+from .deformable import DeformableConv2D, DeformableSampledBottleneck
 from .gating import ReLUGatedConv2D, UniformSampling
 from .ghost import GhostConv2D
 from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
@@ -43,6 +44,8 @@ __all__ = [
     "DDFSeparable2D",
     "DDFUpsample2D",
     "DeconvUpsample2D",
+    "DeformableConv2D",
+    "DeformableSampledBottleneck",
     "FilterNorm",
     "GhostConv2D",
     "GumbelSampler",

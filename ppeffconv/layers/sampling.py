@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
+from paddle.vision.ops import DeformConv2D
 
 from ..ops.reference_sampling import at_least_float32
 from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
@@ -274,4 +275,5 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Layer | No
 
 def _macs(layer: nn.Layer) -> int:
     """Multiply-adds per output position of the convolutions inside ``layer``."""
-    return sum(conv.weight.size for conv in layer.sublayers(include_self=True) if isinstance(conv, nn.Conv2D))
+    convs = (conv for conv in layer.sublayers(include_self=True) if isinstance(conv, (nn.Conv2D, DeformConv2D)))
+    return sum(conv.weight.size for conv in convs)

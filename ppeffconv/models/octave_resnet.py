@@ -67,6 +67,7 @@ class OctaveResNet(ResNet):
             # at alpha 1 no full-resolution group is left for the last stage to build on
             raise ValueError(f"octave networks need alpha in [0, 1), got {alpha!r}")
         super()._plan_blocks(bottleneck, "plain", {})
+        self._new_deformable_block = None
         self._alpha = alpha
 
     def _make_block(self, stage: int, position: int, channels: int, stride: int = 1, dilation: int = 1) -> nn.Layer:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import paddle
 from paddle import nn
+from paddle.vision.ops import DeformConv2D
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,46 @@ def profile(net: nn.Layer, input_shape: Sequence[int]) -> Profile:
     return Profile(count_parameters(net), sum(row.macs for row in rows), rows)
 
 
+def expected_macs(
+    net: nn.Layer, input_shape: Sequence[int], densities: float | Mapping[str, Sequence[float]] | None
+) -> int:
+    """Multiply-adds of one image if the layers that sample computed only a share of their positions.
+
+    The sampling article's accounting (see `layers.density_report`, which counts those layers alone). Dense kernels do
+    not realise it; `profile` counts what the dense form computes.
+
+    Args:
+        input_shape: as for `profile`.
+        densities: None for the network without masks, its dense baseline; one share for every mask; or the shares of
+            each layer that samples, by name, as `layers.density_report` measures them.
+
+    Raises:
+        ValueError: a bad shape, or densities that do not name the layers that sample.
+    """
+    sampling = {n: layer for n, layer in net.named_sublayers(include_self=True) if hasattr(layer, "expected_macs")}
+    if isinstance(densities, Mapping) and set(densities) != set(sampling):
+        wrong = ", ".join(sorted(set(densities) ^ set(sampling)))
+        raise ValueError(f"expected_macs: densities must name every layer that samples and no other; see {wrong}")
+    expected: list[int] = []
+
+    def expect(name: str):
+        def hook(layer, inputs, outputs):
+            shares = densities[name] if isinstance(densities, Mapping) else [densities] * len(layer.densities())
+            expected.append(layer.expected_macs(None if densities is None else shares))
+
+        return hook
+
+    hooks = [layer.register_forward_post_hook(expect(name)) for name, layer in sampling.items()]
+    try:
+        rows = profile(net, input_shape).layers
+    finally:
+        for hook in hooks:
+            hook.remove()
+    inside = tuple(f"{name}." if name else "" for name in sampling)
+    others = (row.macs for row in rows if row.name not in sampling and not row.name.startswith(inside))
+    return sum(others) + sum(expected)
+
+
 def count_parameters(net: nn.Layer) -> int:
     """Numbers in the parameters of ``net``; BatchNorm statistics are not counted."""
     return sum(_own_parameters(layer) for layer in net.sublayers(include_self=True))
@@ -103,7 +144,7 @@ def _own_parameters(layer: nn.Layer) -> int:
 def _own_macs(layer: nn.Layer, inputs, outputs) -> int:
     if hasattr(layer, "extra_macs"):
         return int(layer.extra_macs(inputs[0] if len(inputs) == 1 else inputs, outputs))
-    if isinstance(layer, nn.Conv2D):
+    if isinstance(layer, (nn.Conv2D, DeformConv2D)):
         return int(outputs.size) * int(layer.weight[0].size)
     if isinstance(layer, nn.Conv2DTranspose):
         return int(inputs[0].size) * int(layer.weight[0].size)

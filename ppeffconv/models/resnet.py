@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from paddle import Tensor, nn
 
-from ..layers import SampledBasicBlock, SampledBottleneck, auxiliary_losses, build_conv
+from ..layers import (
+    DeformableConv2D,
+    DeformableSampledBottleneck,
+    SampledBasicBlock,
+    SampledBottleneck,
+    auxiliary_losses,
+    build_conv,
+)
 from ..layers.conv import Conv2D, fan_in_uniform
+from ..layers.deformable import offset_branch
 from ..layers.norm import BatchNorm2D, norm_act
 from ..ops.primitives import global_mean
 
@@ -97,6 +105,22 @@ class Bottleneck(nn.Layer):
         return norm_act(self.bn3, self.conv3(y), x if self.downsample is None else self.downsample(x))
 
 
+class DeformableBottleneck(Bottleneck):
+    """Bottleneck with a deformable 3x3 convolution, whose offsets come from the block's input: the sampling article's
+    dense baseline for detection.
+    """
+
+    def __init__(self, slots: ConvSlots, in_channels: int, channels: int, stride: int = 1, dilation: int = 1) -> None:
+        super().__init__(slots, in_channels, channels, stride, dilation)
+        self.conv2 = DeformableConv2D(channels, channels, stride, dilation)
+        self.conv2_offset = offset_branch(in_channels, stride, dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = norm_act(self.bn1, self.conv1(x))
+        y = norm_act(self.bn2, self.conv2(y, self.conv2_offset(x)))
+        return norm_act(self.bn3, self.conv3(y), x if self.downsample is None else self.downsample(x))
+
+
 class ResNet(nn.Layer):
     """ResNet v1b with a conv slot: [N, in_channels, H, W] -> logits [N, num_classes], or a list of feature maps.
 
@@ -111,6 +135,8 @@ class ResNet(nn.Layer):
         output_stride: 32, 16 or 8; the stages beyond keep their resolution and are dilated instead.
         features_only: return the feature maps of the stages in ``out_indices`` (1-based) and build no classifier.
         zero_init_residual: start each block's last BatchNorm at 0.
+        deformable: make the 3x3 convolutions of the stages after the first deformable; for bottleneck blocks, plain or
+            sampled.
 
     Attributes:
         feature_channels, feature_strides: of the maps in ``out_indices`` (or of all stages).
@@ -133,11 +159,13 @@ class ResNet(nn.Layer):
         features_only: bool = False,
         out_indices: Sequence[int] | None = None,
         zero_init_residual: bool = False,
+        deformable: bool = False,
     ) -> None:
         super().__init__()
         self.out_indices = _check_stages(depths, out_indices, features_only)
         self.features_only, self.stages = features_only, len(depths)
         self._plan_blocks(bottleneck, method, method_kwargs or {})
+        self._deformable = _check_deformable(deformable, self._new_deformable_block)
         stem_stride = self._build_stem(stem, in_channels, width)
         # (channels, stride) of each stage's output
         maps = self._build_stages(depths, width, stem_stride, _check_output_stride(output_stride, stem))
@@ -147,14 +175,19 @@ class ResNet(nn.Layer):
             self._zero_last_norms()
 
     def _plan_blocks(self, bottleneck: bool, method: str, kwargs: dict[str, Any]) -> None:
+        deformable = None
         if method == "sampled":
             self._slots = ConvSlots()
             self._new_block = partial(SampledBottleneck if bottleneck else SampledBasicBlock, **kwargs)
+            deformable = partial(DeformableSampledBottleneck, **kwargs)
         else:
             if method == "ddf" and not bottleneck:
                 method = "ddf_separable"  # a BasicBlock has no 1x1 convolutions, and DDF alone would mix no channels
             self._slots = ConvSlots(method, **kwargs)
             self._new_block = partial(Bottleneck if bottleneck else BasicBlock, self._slots)
+            if method == "plain":
+                deformable = partial(DeformableBottleneck, self._slots)
+        self._new_deformable_block = deformable if bottleneck else None
         self._expansion = 4 if bottleneck else 1
 
     def _build_stem(self, stem: str, in_channels: int, width: int) -> int:
@@ -189,7 +222,8 @@ class ResNet(nn.Layer):
         return nn.Sequential(*blocks)
 
     def _make_block(self, stage: int, position: int, channels: int, stride: int = 1, dilation: int = 1) -> nn.Layer:
-        return self._new_block(self._width, channels, stride=stride, dilation=dilation)
+        new = self._new_deformable_block if self._deformable and stage > 1 else self._new_block
+        return new(self._width, channels, stride=stride, dilation=dilation)
 
     def _zero_last_norms(self) -> None:
         for stage in range(1, self.stages + 1):
@@ -241,3 +275,12 @@ def _check_output_stride(output_stride: int, stem: str) -> int:
     if stem == "cifar" and output_stride != 32:
         raise ValueError("output_stride applies to nets with the ImageNet stem; a CIFAR net already ends at stride 4")
     return output_stride
+
+
+def _check_deformable(deformable: bool, block: Callable[..., nn.Layer] | None) -> bool:
+    if deformable and block is None:
+        raise ValueError(
+            "deformable convolutions are offered for networks of bottleneck blocks, plain or sampled (resnet50, "
+            "sampled_resnet50, resnet101, ...); leave deformable=False"
+        )
+    return bool(deformable)
