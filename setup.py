@@ -41,6 +41,8 @@ setup(
         "pyyaml>=6",
         "pillow>=9",
         "filelock>=3.8",
+        "safetensors>=0.4",
+        "tqdm>=4.60",
         "scikit-learn>=1.2",
         "visualdl==2.5.3",
     ],
