@@ -1,18 +1,25 @@
-"""PaddleDetection 2.6.0 on Paddle 3.3, with this package's networks; importing it is enough.
+"""PaddleDetection 2.6.0 on Paddle 3.3, with this package's networks.
 
-It registers `EffConvResNet` and `EffConvFPN`, for use in any configuration of PaddleDetection, corrects what keeps
-PaddleDetection from training on this Paddle, inside its own modules, and adds the backbone's own losses to the total.
-``python -m ppeffconv.integrations.ppdet train|eval|infer -c CONFIG`` runs its Trainer.
+``register()`` makes `EffConvResNet` (backbone) and `EffConvFPN` (neck) known to PaddleDetection's configurations, and
+corrects, inside its own modules, what keeps it from training on this Paddle.
+``python -m ppeffconv.integrations.ppdet train|eval|infer -c CONFIG`` runs its Trainer, readers and metrics.
 """
 
-from . import fixes
+from __future__ import annotations
 
-fixes.apply()
 
-from .backbone import EffConvResNet  # noqa: E402 - the corrections come first
-from .losses import join_auxiliary_losses  # noqa: E402
-from .neck import EffConvFPN  # noqa: E402
+def register() -> None:
+    """Register the adapters, apply the fixes, and let the networks' own losses join PaddleDetection's total.
 
-join_auxiliary_losses()
+    Once is enough, and more often does no harm.
 
-__all__ = ["EffConvFPN", "EffConvResNet"]
+    Raises:
+        ImportError: PaddleDetection is not installed, or cannot be imported; the message says what to do.
+        RuntimeError: another version of it or of Paddle is installed.
+    """
+    from . import fixes
+
+    fixes.apply()
+    from . import losses, neck  # noqa: F401 - importing registers
+
+    losses.join_auxiliary_losses()

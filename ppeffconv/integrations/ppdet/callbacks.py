@@ -91,8 +91,19 @@ class History(Callback):
 
     def _write(self, row: dict[str, Any]) -> None:
         if rank() == 0:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            append(self.path.parent, row)
+
+
+def append(folder: Path, row: dict[str, Any]) -> None:
+    """Add a row to the history of the run in ``folder``."""
+    with (folder / HISTORY).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def final_score(folder: Path, epochs: int) -> dict[str, Any] | None:
+    """Return the evaluation after the last of ``epochs`` epochs, None if it has not been."""
+    rows = [row for row in read(folder / HISTORY) if row["epoch"] == epochs and "AP" in row]
+    return rows[-1] if rows else None
 
 
 def read(path: Path) -> list[dict[str, Any]]:

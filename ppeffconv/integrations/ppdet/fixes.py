@@ -8,11 +8,10 @@ from typing import Any
 
 import paddle
 from paddle import Tensor
+from PIL import ImageFile
 
 from ...utils.files import replacing
 from ..compat import ModuleProxy, at_least_1d, concat, require
-
-require("paddledet", "2.6.0", ("3.3",), "det")
 
 SMALLEST = 1e-3  # side of a box in pixels
 
@@ -24,9 +23,13 @@ def apply() -> None:
     - RoIAlign of the stock configurations divides by zero where a box has no area: see `roi_align`.
     - Its drawings measure text by a method that Pillow 10 dropped.
     - An image that cannot be decoded is named; a checkpoint replaces the former one only when it is written.
+
+    Raises:
+        ImportError: PaddleDetection is not installed, or something that it needs.
+        RuntimeError: another version of it or of Paddle is installed.
     """
-    import ppdet.engine
-    import ppdet.modeling  # noqa: F401 - imports all models
+    require("paddledet", "2.6.0", ("3.3",), "det")
+    _import()
     from ppdet.data.transform.operators import Decode
     from ppdet.utils import checkpoint, visualizer
 
@@ -39,6 +42,21 @@ def apply() -> None:
         visualizer.ImageDraw = ModuleProxy(visualizer.ImageDraw, Draw=_draw)
         checkpoint.paddle = ModuleProxy(paddle, save=_save)
         Decode.apply = _naming_the_image(Decode.apply)
+
+
+def _import() -> None:
+    """Import what is corrected, and keep Pillow's handling of truncated files, which PaddleDetection changes."""
+    tolerant = ImageFile.LOAD_TRUNCATED_IMAGES
+    try:
+        import ppdet.engine
+        import ppdet.modeling  # noqa: F401 - imports all models
+    except ImportError as error:
+        raise ImportError(
+            f"PaddleDetection cannot be imported: {error}. It needs setuptools < 81 and numpy < 1.24 (pip install "
+            "'ppeffconv[cpu,det]') and, on Debian, apt-get install libgl1 libglib2.0-0"
+        ) from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
 
 
 def roi_align(

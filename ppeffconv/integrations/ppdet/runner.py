@@ -19,6 +19,7 @@ from ...engine.rng import seed_everything
 from ...utils.logger import get_logger
 from . import callbacks, checkpoints, config
 from .annotations import damage, sound_copy
+from .cost import Cost
 from .reader import SeededEpochs
 
 MODES = {"train": ("TrainDataset", "EvalDataset"), "eval": ("EvalDataset",), "test": ()}
@@ -30,6 +31,9 @@ class EffConvTrainer(Trainer):
     Args:
         cfg: from `config.load`.
         mode: "train", "eval" or "test".
+
+    Attributes:
+        scores: COCO's numbers in per cent, of the last evaluation.
 
     Raises:
         FileNotFoundError, ValueError: the data cannot be used, see `annotations.sound_copy`.
@@ -52,18 +56,23 @@ class EffConvTrainer(Trainer):
         if self.mode == "train":
             self.register_callbacks([callbacks.SamplingTemperature(self), callbacks.History(self)])
 
+    def _reset_metrics(self) -> None:
+        self.scores = callbacks.scores(self._metrics)
+        super()._reset_metrics()
+
     def train(self, validate: bool = False) -> None:
         """Train the epochs that are left; see PaddleDetection."""
         self.loader = SeededEpochs(self.loader, self.cfg["seed"], self.start_epoch)
         super().train(validate)
 
 
-def train(cfg: Any, resume: str | None = None, evaluate: bool = True) -> Path:
-    """Train a detector, and evaluate it with each checkpoint.
+def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:
+    """Train a detector.
 
     Args:
         cfg: from `config.load`.
         resume: "auto" continues the run of this name, if there is one; or a checkpoint's path.
+        validate: evaluate with each checkpoint.
 
     Returns:
         The run's folder.
@@ -80,28 +89,27 @@ def train(cfg: Any, resume: str | None = None, evaluate: bool = True) -> Path:
     trainer = EffConvTrainer(cfg, "train")
     _log_to(folder / "train.log")
     if rank() == 0:
-        config.save(cfg, folder / "config.yml")
+        config.save(cfg, folder / f"{cfg['filename']}.yaml")
     if checkpoint is not None:
         _exists(checkpoint)
         trainer.resume_weights(checkpoint)
     elif cfg["pretrain_weights"]:
         trainer.load_weights(cfg["pretrain_weights"])
-    trainer.train(evaluate)
+    trainer.train(validate)
+    # a run that was killed in its last evaluation has nothing to train any more
+    if validate and rank() == 0 and callbacks.final_score(folder, cfg["epoch"]) is None:
+        callbacks.append(folder, {"epoch": cfg["epoch"], **evaluate(cfg, str(folder / checkpoints.FINAL))})
     return folder
 
 
-def evaluate(cfg: Any, weights: str | None = None) -> dict[str, float]:
+def evaluate(cfg: Any, weights: str | None = None) -> dict[str, float | None]:
     """Evaluate on EvalDataset; return COCO's numbers in per cent, and of a network that samples its density."""
     trainer = EffConvTrainer(cfg, "eval")
-    _load(trainer, cfg, weights)
-    history = callbacks.Cost(trainer.model)
-    counting = trainer.model.register_forward_post_hook(lambda *_: history.add())
-    kept: list[dict[str, float]] = []
-    reset = trainer._reset_metrics
-    trainer._reset_metrics = lambda: (kept.append(callbacks.scores(trainer._metrics)), reset())
+    load_weights(trainer, cfg, weights)
+    cost = Cost(trainer.model)
+    trainer.model.register_forward_post_hook(lambda *_: cost.add())
     trainer.evaluate()
-    counting.remove()
-    return {**kept[-1], **history.read()}
+    return {**trainer.scores, **cost.read()}
 
 
 def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 0.5, output: str | None = None) -> Path:
@@ -123,12 +131,13 @@ def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 
     if not files:
         raise ValueError(f"none of the images in {images} can be read")
     trainer = EffConvTrainer(cfg, "test")
-    _load(trainer, cfg, weights)
+    load_weights(trainer, cfg, weights)
     trainer.predict(files, draw_threshold=threshold, output_dir=str(folder), save_results=True)
     return folder
 
 
-def _load(trainer: Trainer, cfg: Any, weights: str | None) -> None:
+def load_weights(trainer: Trainer, cfg: Any, weights: str | None = None) -> None:
+    """Load ``weights``, by default the last or best of the run."""
     path = weights or checkpoints.for_inference(config.run_dir(cfg))
     _exists(path)
     try:

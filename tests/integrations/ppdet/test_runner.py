@@ -1,0 +1,180 @@
+"""PaddleDetection's Trainer from the first step to a drawing, and what a kill leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from ppeffconv.integrations.ppdet import checkpoints
+
+SAMPLED = ("EffConvResNet.name=sampled_resnet18", "EffConvResNet.auxiliary.sparse=0.1")
+
+
+def train(cfg, **kwargs):
+    from ppeffconv.integrations.ppdet import runner
+
+    return runner.train(cfg, **kwargs)
+
+
+def weights(folder, name="model_final"):
+    return {key: value.numpy() for key, value in paddle.load(str(folder / f"{name}.pdparams")).items()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Run folders of tests that only look at a finished run."""
+    return tmp_path_factory.mktemp("trained")
+
+
+def test_train_evaluate_infer(load, coco, tmp_path):
+    from visualdl import LogReader
+
+    from ppeffconv.integrations.ppdet import runner
+    from ppeffconv.integrations.ppdet.callbacks import STATS, read
+
+    folder = train(load(*SAMPLED))
+    rows = read(folder / "history.jsonl")
+    assert [row["epoch"] for row in rows] == [1, 1, 2, 2]
+    assert all(np.isfinite(row["loss"]) for row in rows[::2])
+    assert set(rows[1]) == {"epoch", *STATS, "density", "sampled_macs"}
+    log = (folder / "train.log").read_text()
+    assert "loss_sparse: " in log
+    assert "density: " in log
+    curves = LogReader(file_path=str(next((folder / "vdl").glob("*.log"))))
+    assert len(curves.get_data("scalar", "loss_sparse")) == 4
+    assert len(curves.get_data("scalar", "bbox-mAP")) == sum(row["AP"] > 0 for row in rows[1::2])
+
+    scores = runner.evaluate(load(*SAMPLED))
+    assert set(scores) == set(rows[-1]) - {"epoch"}
+    Image.new("RGB", (50, 40)).save(tmp_path / "other.jpg")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    drawn = runner.infer(load(*SAMPLED), str(tmp_path), threshold=0.0)
+    assert (drawn / "other.jpg").is_file()
+    assert not (drawn / "broken.jpg").exists()
+    assert isinstance(json.loads((drawn / "bbox.json").read_text()), list)
+
+
+def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(load, tmp_path):
+    from ppeffconv.integrations.ppdet.callbacks import read
+
+    whole = train(load(*SAMPLED, "epoch=3"))
+    expected, rows = weights(whole), read(whole / "history.jsonl")
+    # what a kill in the third epoch leaves: a row that is cut, a checkpoint that is not whole, points too many
+    for name in ("model_final.pdparams", "model_final.pdopt"):
+        (whole / name).unlink()
+    (whole / "2.pdparams").write_bytes(b"half")
+    (whole / "2.pdopt").write_bytes(b"half")
+    with (whole / "history.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "lo')
+    assert checkpoints.newest(whole)[1] == 2
+    train(load(*SAMPLED, "epoch=3"), resume="auto")
+    assert read(whole / "history.jsonl") == rows
+    got = weights(whole)
+    assert got.keys() == expected.keys()
+    for key in expected:
+        np.testing.assert_array_equal(got[key], expected[key], err_msg=key)
+    assert len(list((whole / "vdl").glob("*.log"))) == 1
+
+
+def test_epochs_differ_and_seeds_differ(load):
+    from ppeffconv.integrations.ppdet import runner
+    from ppeffconv.integrations.ppdet.reader import SeededEpochs
+
+    def order(seed, start):
+        trainer = runner.EffConvTrainer(load("TrainReader.batch_size=1"), "train")
+        epochs = SeededEpochs(trainer.loader, seed, start)
+        return [[int(batch["im_id"]) for batch in epochs] for _ in range(3)]
+
+    first = order(0, 0)
+    assert all(sorted(epoch) == [0, 1, 2, 3] for epoch in first)
+    assert len({tuple(epoch) for epoch in first}) > 1
+    assert order(0, 1)[:2] == first[1:]
+    assert order(5, 0) != first
+
+
+def test_a_run_is_not_overwritten(load):
+    cfg = "epoch=1", "worker_num=0"
+    train(load(*cfg), validate=False)
+    with pytest.raises(ValueError, match=r"holds a run: continue it with --resume"):
+        train(load(*cfg))
+
+
+def test_a_run_killed_in_its_last_evaluation_is_evaluated(load):
+    from ppeffconv.integrations.ppdet.callbacks import final_score
+
+    folder = train(load("epoch=1"), validate=False)
+    assert final_score(folder, 1) is None
+    before = weights(folder)
+    train(load("epoch=1"), resume="auto")
+    assert final_score(folder, 1)["AP"] >= 0
+    np.testing.assert_array_equal(weights(folder)["backbone.net.conv1.weight"], before["backbone.net.conv1.weight"])
+
+
+def test_old_checkpoints_are_deleted_if_asked(load):
+    folder = train(load("epoch=3", "keep_checkpoints=1"), validate=False)
+    assert {path.stem for path in folder.glob("*.pdparams")} == {"1", "model_final"}
+
+
+def test_the_best_weights_survive_a_resumed_run(load):
+    from ppeffconv.integrations.ppdet import callbacks, runner
+
+    folder = train(load("epoch=1"))
+    history = folder / "history.jsonl"
+    history.write_text('{"epoch": 1, "AP": 90.0}\n')
+    trainer = runner.EffConvTrainer(load("epoch=2"), "train")
+    trainer.resume_weights(str(folder / "model_final"))
+    keeper = next(c for c in trainer._callbacks if isinstance(c, callbacks.Checkpointer))
+    trainer.train()
+    assert keeper.best_ap == pytest.approx(0.9)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(load):
+    with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in epoch \d+, step \d+"):
+        train(load("LearningRate.base_lr=1e20", "OptimizerBuilder.clip_grad_by_norm=null", "epoch=4"))
+
+
+def test_missing_weights_and_images(load, coco):
+    from ppeffconv.integrations.ppdet import runner
+
+    with pytest.raises(FileNotFoundError, match="no weights in"):
+        runner.evaluate(load())
+    with pytest.raises(FileNotFoundError, match=r"no weights at .*other.pdparams"):
+        runner.evaluate(load(), weights=str(coco / "other"))
+    with pytest.raises(FileNotFoundError, match="no image or folder"):
+        runner.infer(load(), "nowhere")
+    (coco / "none").mkdir()
+    (coco / "none" / "a.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="none of the images"):
+        runner.infer(load(), str(coco / "none"))
+
+
+def test_weights_of_another_detector(load):
+    from ppeffconv.integrations.ppdet import runner
+
+    folder = train(load("epoch=1"), validate=False)
+    with pytest.raises(ValueError, match="does not fit the model"):
+        runner.evaluate(load("EffConvResNet.name=sp_resnet18"), weights=str(folder / "model_final"))
+
+
+def test_half_a_checkpoint_is_passed_over(tmp_path, load):
+    folder = train(load("epoch=2"), validate=False)
+    assert checkpoints.newest(folder) == (str(folder / "model_final"), 2)
+    (folder / "model_final.pdopt").unlink()
+    assert checkpoints.newest(folder) == (str(folder / "0"), 1)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    assert checkpoints.newest(folder) is None
+
+
+def test_plain_convolutions_are_accelerated_unless_told_otherwise(load):
+    from ppeffconv.accelerate import is_accelerated
+    from ppeffconv.integrations.ppdet import runner
+
+    for wanted in ("true", "false"):
+        model = runner.EffConvTrainer(load(f"accelerate={wanted}"), "eval").model
+        assert is_accelerated(model.rpn_head.rpn_feat.rpn_conv) == (wanted == "true")
