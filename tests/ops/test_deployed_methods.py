@@ -92,6 +92,9 @@ SP = {
     "deep": {"channels": 300, "heavy": 270, "out": 70, "size": (5, 7)},
     "add": {"out": 17, "add": "x", "act": "relu"},
     "deep and add": {"channels": 300, "heavy": 270, "out": 300, "size": (5, 7), "add": "x"},
+    # large enough for Winograd in float32
+    "by tiles": {"channels": 50, "heavy": 32, "out": 48, "size": (15, 13)},
+    "by tiles, in groups": {"channels": 70, "heavy": 64, "out": 96, "groups": 2, "size": (12, 17), "add": True},
     "relu6": {"act": "relu6"},
     "one pixel": {"size": (1, 1)},
     "one row": {"size": (1, 9)},
@@ -106,8 +109,8 @@ def test_sp(case, stride, dtype):
     keys = {"out": 33, "heavy": 9, **SP[case]}
     size, batch, channels = keys.pop("size", (13, 6)), keys.pop("batch", 3), keys.pop("channels", 17)
     net = Draft(channels, dtype)
-    if "add" in keys and stride == 2:
-        keys["add"] = net.conv("x", keys["out"], (3, 3), stride=(2, 2), padding=(1, 1))
+    if "add" in keys and (stride == 2 or keys["add"] is True):
+        keys["add"] = net.conv("x", keys["out"], (3, 3), stride=(stride, stride), padding=(1, 1))
     net.sp("x", stride=(stride, stride), **keys)
     check(net.program(), images(batch, channels, size))
 

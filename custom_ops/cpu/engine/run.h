@@ -25,6 +25,7 @@ template <typename T>
 struct Call {
   std::vector<Source<T>> sources;
   Map<T> out, add, up;
+  Map<float> begun;  // what the first tile goes on from
   Finish finish;
   std::vector<Target> targets;  // of each tile; after a blend only the first
   Blend blend;
@@ -153,6 +154,7 @@ class Run {
         last = at;
         pixels[r] = pixel;
         head.images[r] = pixel.image;
+        head.begun[r] = call_.begun.data ? call_.begun.pixel(at) : nullptr;
         head.places.out[r] = out.pixel(at);
         head.places.add[r] = call_.add.data ? call_.add.pixel(at) : nullptr;
         head.places.up[r] =
@@ -197,6 +199,8 @@ class Run {
     const Head& head = heads_[block];
     const Operand* operands = operands_.data() + block * per_block_;
     for (size_t i = 0; i < phase; ++i) operands += group.phases[i].segments.size();
+    for (int r = 0; r < head.rows && phase == 0 && call_.begun.data; ++r)
+      std::memcpy(tiles + r * panel.columns, head.begun[r] + group.first + panel.first, panel.columns * sizeof(float));
     for (; phase < end; ++phase) {
       const Phase& what = group.phases[phase];
       const Target* target = what.completes && size_t(what.tile) < call_.targets.size() && !call_.blend.gates
@@ -233,6 +237,7 @@ class Run {
   struct Head {
     int rows;
     int64_t images[kRows];
+    const float* begun[kRows];
     Places<T> places;
   };
 

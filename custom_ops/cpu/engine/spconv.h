@@ -26,6 +26,15 @@ class SPConv : public Operation<T> {
     gate_ = d.vector("gate", channels_);
     if (!grouped.data) return;
     product_ = pack<T>(groups(grouped.data, pointwise.data, redundant.data), 2);
+    if (may_winograd()) {
+      pointwise_ = pack<T>(without_windows(pointwise.data, redundant.data), 2);
+      const int64_t own = heavy_ / groups_, columns = channels_ / groups_;
+      for (int64_t g = 0; g < groups_; ++g) {
+        winograd_.emplace_back().pack_weights(own, columns, [&](int64_t o, int64_t c, int64_t t) {
+          return grouped.data[((g * columns + o) * own + c) * 9 + t];
+        });
+      }
+    }
     sums_ = product_;
     for (Group& group : sums_.groups) {
       for (Phase& phase : group.phases) {
@@ -54,10 +63,43 @@ class SPConv : public Operation<T> {
     call.finish.act = act_;
     if (add) call.add = b.in[1];
     call.targets = {{0, channels_}};
+    if constexpr (sizeof(T) == 4) {
+      if (may_winograd() && winograd_[0].pays(b.out.plane())) {
+        call.begun = by_winograd(b);
+        return b.product(&pointwise_, std::move(call));
+      }
+    }
     b.product(&product_, std::move(call));
   }
 
  private:
+  // The 3x3 kernels by Winograd, and all 1x1 ones by themselves.
+  bool may_winograd() const {
+    const int64_t own = heavy_ / groups_;
+    return sizeof(T) == 4 && !pooled_ && windows_.dilation_h * windows_.dilation_w == 1 && own % kLanes == 0 &&
+           Winograd::pays(own, channels_ / groups_);
+  }
+  std::vector<Group> without_windows(const float* pointwise, const float* redundant) const {
+    PhaseBuilder<T> heavy(channels_, 0, 0), light(channels_, 1);
+    const int64_t rest = in_channels_ - heavy_;
+    heavy.add(1, 0, 0, 0, heavy_, [&](int64_t c, int64_t k) { return pointwise[k * heavy_ + c]; });
+    light.add(1, 0, 0, heavy_, rest, [&](int64_t c, int64_t k) { return redundant[k * rest + c]; });
+    std::vector<Group> one(1, {0, channels_, {}, {}});
+    one[0].phases.push_back(heavy.take());
+    one[0].phases.push_back(light.take());
+    return one;
+  }
+  Map<T> by_winograd(Binder<T>& b) const {
+    const Map<T> sums = b.scratch_map({b.out.batch, b.out.height, b.out.width, channels_});
+    const int64_t own = heavy_ / groups_, columns = channels_ / groups_;
+    for (int64_t g = 0; g < groups_; ++g) {
+      Call<T> call(sums.part(g * columns, columns));
+      call.sources = {windows_.over(b.in[0].part(g * own, own))};
+      winograd_[g].bind(b, call, nullptr);
+    }
+    return sums;
+  }
+
   // Source 0 is read by the 3x3 windows, source 1, pooled at stride 2, by the 1x1 kernels.
   std::vector<Group> groups(const float* grouped, const float* pointwise, const float* redundant) const {
     const int64_t merged = merged_groups(groups_, channels_ / groups_), columns = channels_ / merged;
@@ -169,7 +211,8 @@ class SPConv : public Operation<T> {
   int64_t in_channels_, channels_, heavy_, groups_, depth_ = 0;
   bool pooled_;
   std::vector<float> shift3_, shift1_, gate_;
-  Product<T> product_, sums_;
+  Product<T> product_, sums_, pointwise_;
+  std::vector<Winograd> winograd_;
 };
 
 }  // namespace ppeffconv::engine

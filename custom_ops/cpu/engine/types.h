@@ -32,6 +32,8 @@ struct Map {
   int64_t plane() const { return height * width; }
   int64_t pixels() const { return batch * plane(); }
   T* pixel(int64_t index) const { return data + index * pitch; }
+  // Some of the channels.
+  Map part(int64_t first, int64_t count) const { return {data + first, batch, height, width, count, pitch}; }
 };
 
 // A number of `items` cut into about equal parts, one for each thread.
