@@ -26,8 +26,14 @@ NESTED = {
     # large enough for Winograd in float32
     "by tiles": {"kernel": (3, 3), "padding": (1, 1), "channels": 33, "filters": 32, "size": (13, 15)},
     "by tiles and add": {
-        **{"kernel": (3, 3), "padding": (1, 1), "channels": 70, "filters": 48, "cut": 7, "size": (17, 12)},
-        **{"added": True, "act": "relu6"},
+        "kernel": (3, 3),
+        "padding": (1, 1),
+        "channels": 70,
+        "filters": 48,
+        "cut": 7,
+        "size": (17, 12),
+        "added": True,
+        "act": "relu6",
     },
     "by tiles on the inside": {"kernel": (3, 3), "channels": 33, "filters": 32, "size": (15, 16)},
     "groups": {"kernel": (3, 3), "padding": (1, 1), "channels": 15, "filters": 10, "groups": 5},
