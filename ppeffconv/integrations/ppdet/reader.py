@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...engine.distributed import rank
 from ...engine.rng import seed_everything
 
 
@@ -32,7 +33,7 @@ class SeededEpochs:
         return len(self._sampler)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        seed_everything(self._seed + 1_000_003 * self.epoch)
+        seed_everything(self._seed + 1_000_003 * self.epoch + 7_919 * rank())
         self._sampler.set_epoch(self._seed + self.epoch)
         self.dataset.set_epoch(self.epoch)
         self.epoch += 1

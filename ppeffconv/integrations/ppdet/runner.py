@@ -13,7 +13,7 @@ from ppdet.engine import Trainer
 from ppdet.utils.checkpoint import load_weight
 
 from ... import accelerate
-from ...engine.distributed import rank
+from ...engine.distributed import join, rank
 from ...engine.images import find_images
 from ...engine.rng import seed_everything
 from ...utils.logger import get_logger
@@ -43,6 +43,7 @@ class EffConvTrainer(Trainer):
         config.run_dir(cfg).mkdir(parents=True, exist_ok=True)
         Path(cfg["output_eval"]).mkdir(parents=True, exist_ok=True)
         paddle.set_device("gpu" if cfg["use_gpu"] else "cpu")
+        join()
         seed_everything(cfg["seed"])
         for name in MODES[mode]:
             _check_data(cfg, name)
@@ -78,7 +79,7 @@ def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:
         The run's folder.
 
     Raises:
-        ValueError: the folder holds a run already, or what PaddleDetection refuses.
+        ValueError: the folder holds a run already, or random weights would be frozen.
         FileNotFoundError: data or checkpoint are missing.
     """
     folder = config.run_dir(cfg)
@@ -86,6 +87,8 @@ def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:
     checkpoint = found[0] if found else None if resume == "auto" else resume
     if checkpoint is None and (folder / callbacks.HISTORY).exists() and resume is None:
         raise ValueError(f"{folder} holds a run: continue it with --resume, or give another -o save_dir=")
+    if checkpoint is None:
+        _check_frozen(cfg)
     trainer = EffConvTrainer(cfg, "train")
     _log_to(folder / "train.log")
     if rank() == 0:
@@ -151,6 +154,17 @@ def _exists(path: str) -> None:
     file = Path(path).with_suffix(".pdparams") if path.endswith((".pdparams", ".pdopt")) else Path(f"{path}.pdparams")
     if not file.is_file():
         raise FileNotFoundError(f"no weights at {file}")
+
+
+def _check_frozen(cfg: Any) -> None:
+    """Layers that keep their first weights must have good ones."""
+    backbone = cfg["EffConvResNet"]
+    frozen = backbone["freeze_stem"] or backbone["freeze_norm"] or backbone["freeze_at"] >= 0
+    if frozen and not (backbone["pretrained"] or cfg["pretrain_weights"]):
+        raise ValueError(
+            "EffConvResNet would freeze layers with random weights: give -o EffConvResNet.pretrained=PATH (or "
+            "pretrain_weights), or train all with EffConvResNet.freeze_at=-1, .freeze_stem=false, .freeze_norm=false"
+        )
 
 
 def _check_data(cfg: Any, name: str) -> None:

@@ -31,7 +31,8 @@ SMALL = (
 
 @pytest.fixture(scope="session")
 def _registered() -> None:
-    pytest.importorskip("ppdet", reason="PaddleDetection is not installed: pip install -e .[cpu,det]")
+    reason = "PaddleDetection cannot be imported: pip install -e .[cpu,det]; on Debian apt-get install libgl1"
+    pytest.importorskip("ppdet", reason=reason, exc_type=ImportError)
     from ppeffconv.integrations.ppdet import register
 
     register()

@@ -10,7 +10,7 @@ import yaml
 from .conftest import ROOT
 
 FOLDER = ROOT / "configs" / "detection"
-FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "queue.yaml")
+FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "runs.yaml")
 
 
 def load(path, *overrides):
@@ -42,7 +42,7 @@ def test_every_fragment_is_used():
 
 
 def test_the_queue_names_what_there_is():
-    runs = yaml.safe_load((FOLDER / "queue.yaml").read_text())["runs"]
+    runs = yaml.safe_load((FOLDER / "runs.yaml").read_text())["runs"]
     for command in runs.values():
         assert (ROOT / re.search(r"-c (\S+)", command)[1]).is_file()
         assert re.search(r" -r\b", command)

@@ -25,12 +25,6 @@ def weights(folder, name="model_final"):
     return {key: value.numpy() for key, value in paddle.load(str(folder / f"{name}.pdparams")).items()}
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Run folders of tests that only look at a finished run."""
-    return tmp_path_factory.mktemp("trained")
-
-
 def test_train_evaluate_infer(load, coco, tmp_path):
     from visualdl import LogReader
 
@@ -136,6 +130,12 @@ def test_the_best_weights_survive_a_resumed_run(load):
 def test_a_loss_that_is_not_finite_ends_the_run(load):
     with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in epoch \d+, step \d+"):
         train(load("LearningRate.base_lr=1e20", "OptimizerBuilder.clip_grad_by_norm=null", "epoch=4"))
+
+
+def test_random_weights_are_not_frozen(load):
+    for option in ("freeze_at=0", "freeze_stem=true", "freeze_norm=true"):
+        with pytest.raises(ValueError, match="would freeze layers with random weights"):
+            train(load(f"EffConvResNet.{option}"))
 
 
 def test_missing_weights_and_images(load, coco):
