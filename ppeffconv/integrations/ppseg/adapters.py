@@ -56,7 +56,7 @@ class EffConvResNet(nn.Layer):
         pretrained: str | None = None,
     ) -> None:
         super().__init__()
-        if "resnet" not in name:
+        if "resnet" not in name or name.startswith("uniform_"):  # that one resizes; PaddleSeg's Resize does it here
             raise ValueError(
                 f"EffConvResNet: name must be a ResNet, such as resnet50 or sampled_resnet50, got {name!r}"
             )

@@ -9,9 +9,11 @@ from typing import Any
 
 import paddle
 import paddle.nn.functional as F
-from paddle import Tensor
+from paddle import Tensor, nn
 
+from ...models import profile
 from ..compat import ModuleProxy, at_least_1d, concat, require
+from .loading import Loader
 
 
 def apply() -> None:
@@ -19,6 +21,8 @@ def apply() -> None:
 
     - Its metrics and its training loop were written for Paddle 2.4, where a sum had the shape [1], not [].
     - Its cross entropy multiplies integers by floats, which Paddle no longer promotes.
+    - Paddle's loader hides what is wrong with a sample, see `Loader`, and its count of operations at the end of a
+      training takes layers of other classes than its own for free.
 
     Raises:
         ImportError: PaddleSeg is not installed, or one of its own requirements cannot be imported.
@@ -35,10 +39,13 @@ def apply() -> None:
             f"PaddleSeg cannot be imported: {error}. OpenCV needs numpy < 2 (pip install 'ppeffconv[cpu,seg]') and, on "
             "Debian, apt-get install libgl1 libglib2.0-0"
         ) from error
-    train = sys.modules["paddleseg.core.train"]  # the function of this name hides the module
+    train = sys.modules["paddleseg.core.train"]  # a function of this name hides the module
     if isinstance(metrics.paddle, ModuleProxy):
         return
     metrics.paddle = ModuleProxy(paddle, concat=concat)
+    loading = ModuleProxy(paddle.io, DataLoader=Loader)
+    sys.modules["paddleseg.core.val"].paddle = ModuleProxy(paddle, io=loading)
+    train.paddle = ModuleProxy(paddle, io=loading, flops=_flops)
     train.loss_computation = _with_axes(train.loss_computation)
     loss = cross_entropy_loss.CrossEntropyLoss
     loss._post_process_loss = _with_float_labels(loss._post_process_loss)
@@ -68,3 +75,13 @@ def _with_float_labels(post_process: Callable[..., Tensor]) -> Callable[..., Ten
 def _one_hot(x: Tensor, num_classes: int, name: str | None = None) -> Tensor:
     """`F.one_hot`, also of labels in floats."""
     return F.one_hot(x.astype("int64"), num_classes, name=name)
+
+
+def _flops(net: nn.Layer, input_size: list[int], custom_ops: Any = None, print_detail: bool = False) -> int:
+    """`paddle.flops` by `ppeffconv.profile`: multiply-adds, in the log."""
+    from paddleseg.utils import logger
+
+    counted = profile(net, input_size)
+    shape = "x".join(map(str, input_size[1:]))
+    logger.info(f"{counted.macs / 1e9:.3f} G multiply-adds for an image of {shape}, {counted.params:,} parameters")
+    return counted.macs

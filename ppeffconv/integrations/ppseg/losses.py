@@ -1,4 +1,4 @@
-"""The losses that networks of this package offer themselves, in PaddleSeg's total loss, and the sampling temperature."""
+"""What sampling adds to PaddleSeg's training: the networks' own losses in the total one, and a falling temperature."""
 
 from __future__ import annotations
 

@@ -1,0 +1,236 @@
+"""PaddleSeg's training loop, evaluation and prediction on a configuration, with what this package adds to them."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import paddle
+import paddleseg.core
+from paddle import nn
+from paddle.io import Dataset
+from paddleseg.cvlibs import SegBuilder
+from paddleseg.transforms import Compose
+from paddleseg.utils import get_image_list, logger
+from paddleseg.utils.utils import set_seed
+
+from ... import accelerate
+from ...utils.files import replacing
+from ...weights import load_weights, read_file
+from .losses import SamplingTemperature, join_auxiliary_losses
+from .reading import CheckedReading, UnreadableImageError, check_dataset, read_image, skipped
+from .settings import RunConfig
+
+PARAMS, OPTIMIZER = "model.pdparams", "model.pdopt"
+SKIPPED_FILE, RESULT_FILE, CONFIG_FILE = "skipped.txt", "result.json", "config.yaml"
+
+
+def train(cfg: RunConfig, resume: str | None = None) -> Path:
+    """Train, and evaluate with each checkpoint; the last one's metrics go to ``result.json``.
+
+    PaddleSeg's loop keeps in the run's folder ``iter_N/``, ``best_model/`` and VisualDL's records; a resumed run begins
+    a new pass over the data, so it is not bit-equal to an uninterrupted one.
+
+    Args:
+        cfg: see `RunConfig`.
+        resume: "auto" continues the newest checkpoint in the run's folder, if there is one; or the folder of one.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        ValueError, FileNotFoundError, RuntimeError: a bad configuration, bad data, or a folder that holds a run.
+    """
+    folder = cfg.run_dir
+    checkpoint = _find_checkpoint(folder, resume)
+    if checkpoint is None and any(folder.glob("iter_*")):
+        raise ValueError(f"{folder} holds a run: --resume continues it; or choose another run.save_dir")
+    step = _step(checkpoint) if checkpoint else 0
+    set_seed(cfg.run["seed"])
+    builder = SegBuilder(cfg)
+    model = _build(lambda: builder.model)
+    train_set = _dataset(builder, cfg, train=True)
+    val_set = _dataset(builder, cfg, train=False) if cfg.val_dataset_cfg else None
+    prepare(model, cfg, step)
+    set_seed(cfg.run["seed"] + step)  # a resumed run draws other noise than its beginning
+    _write_text(folder / CONFIG_FILE, str(cfg))
+    start = time.time()
+    if step < cfg.iters:
+        _train(cfg, builder, model, train_set, val_set, checkpoint)
+    bad = skipped(folder / SKIPPED_FILE)
+    if bad:
+        logger.warning(f"{len(bad)} damaged samples were skipped, listed in {folder / SKIPPED_FILE}")
+    facts = {"iters": cfg.iters, "seed": cfg.run["seed"], "skipped": len(bad), "seconds": round(time.time() - start)}
+    if val_set is not None:
+        facts |= _metrics(cfg, model, val_set)
+        _write_text(folder / RESULT_FILE, json.dumps(facts, indent=1))
+    return folder
+
+
+def evaluate(cfg: RunConfig, weights: str | None = None) -> dict[str, Any]:
+    """Evaluate a run's last checkpoint, or other weights, which must fit exactly; returns mIoU and other metrics."""
+    builder, model = _trained(cfg, weights)
+    return _metrics(cfg, model, _dataset(builder, cfg, train=False))
+
+
+def infer(cfg: RunConfig, images: str, weights: str | None = None, output: str | None = None) -> Path:
+    """Predict labels of an image, a folder or a list of images; returns the folder of the pictures.
+
+    PaddleSeg draws them: ``pseudo_color_prediction`` and ``added_prediction``. Images that cannot be read are skipped,
+    with a count.
+    """
+    _, model = _trained(cfg, weights)
+    paths, root = get_image_list(images)
+    readable = [path for path in paths if _is_readable(path)]
+    if len(readable) < len(paths):
+        logger.warning(f"{len(paths) - len(readable)} of {len(paths)} images cannot be read and were skipped")
+    if not readable:
+        raise RuntimeError(f"none of the {len(paths)} images in {images} can be read")
+    folder = Path(output) if output else cfg.run_dir / "infer"
+    channels = cfg.val_dataset_cfg.get("img_channels", 3)
+    transforms = CheckedReading(Compose(_build(lambda: SegBuilder(cfg).val_transforms), img_channels=channels))
+    options = _options(cfg, paddleseg.core.predict)
+    paddleseg.core.predict(
+        model, str(_weight_file(cfg, weights)), transforms, readable, root, save_dir=str(folder), **options
+    )
+    return folder
+
+
+def prepare(model: nn.Layer, cfg: RunConfig, step: int = 0) -> None:
+    """Give a model of PaddleSeg what this package adds: fast kernels on CPU, its networks' losses, the temperature."""
+    if cfg.run["accelerate"] and paddle.device.get_device() == "cpu":
+        accelerate(model)
+    join_auxiliary_losses(model)
+    start, end = cfg.run["temperature"]
+    SamplingTemperature(model, cfg.iters, step, start, end, cfg.run["log_iters"])
+
+
+def _train(
+    cfg: RunConfig,
+    builder: SegBuilder,
+    model: nn.Layer,
+    train_set: Dataset,
+    val_set: Dataset | None,
+    checkpoint: Path | None,
+) -> None:
+    if len(train_set) < cfg.batch_size:  # the loop drops what does not fill a batch, and would wait for ever
+        raise ValueError(f"batch_size {cfg.batch_size} is more than the {len(train_set)} training samples")
+    options = {key: cfg.run[key] for key in ("save_interval", "log_iters", "keep_checkpoint_max", "num_workers")}
+    paddleseg.core.train(
+        model,
+        train_set,
+        val_dataset=val_set,
+        optimizer=_build(lambda: builder.optimizer),
+        save_dir=str(cfg.run_dir),
+        iters=cfg.iters,
+        batch_size=cfg.batch_size,
+        resume_model=None if checkpoint is None else str(checkpoint),
+        use_vdl=True,
+        losses=_build(lambda: builder.loss),
+        test_config=cfg.test_config,
+        to_static_training=cfg.to_static_training,
+        **options,
+    )
+
+
+def _metrics(cfg: RunConfig, model: nn.Layer, dataset: Dataset) -> dict[str, Any]:
+    set_seed(cfg.run["seed"])  # sampling draws noise in evaluation too
+    options = _options(cfg, paddleseg.core.evaluate)
+    miou, accuracy, class_iou, _, kappa = paddleseg.core.evaluate(
+        model, dataset, num_workers=cfg.run["num_workers"], **options
+    )
+    return {
+        "miou": float(miou),
+        "accuracy": float(accuracy),
+        "kappa": float(kappa),
+        "class_iou": [round(float(value), 4) for value in class_iou],
+    }
+
+
+def _options(cfg: RunConfig, function: Callable) -> dict[str, Any]:
+    """What of ``test_config`` a function takes: evaluation and prediction share the block."""
+    parameters = inspect.signature(function).parameters
+    return {key: value for key, value in cfg.test_config.items() if key in parameters}
+
+
+def _dataset(builder: SegBuilder, cfg: RunConfig, train: bool) -> Dataset:
+    dataset = _build(lambda: builder.train_dataset if train else builder.val_dataset)
+    return check_dataset(dataset, train, cfg.run_dir / SKIPPED_FILE)
+
+
+def _trained(cfg: RunConfig, weights: str | None) -> tuple[SegBuilder, nn.Layer]:
+    builder = SegBuilder(cfg)
+    model = _build(lambda: builder.model)
+    load_weights(model, _weight_file(cfg, weights))
+    prepare(model, cfg)
+    model.eval()
+    return builder, model
+
+
+def _weight_file(cfg: RunConfig, weights: str | None) -> Path:
+    """The weights of the run's last checkpoint, or those named: a file, or a folder with ``model.pdparams``."""
+    path = Path(weights) if weights else _find_checkpoint(cfg.run_dir, "auto")
+    if path is None:
+        raise FileNotFoundError(f"{cfg.run_dir} holds no checkpoint: train first, or name the weights")
+    return path / PARAMS if path.is_dir() else path
+
+
+def _find_checkpoint(folder: Path, resume: str | None) -> Path | None:
+    """The checkpoint to go on from; one that a kill left half written is passed over."""
+    if resume is None:
+        return None
+    if resume != "auto":
+        if not (Path(resume) / PARAMS).is_file() or not (Path(resume) / OPTIMIZER).is_file():
+            raise FileNotFoundError(f"cannot resume {resume}: expected a folder iter_N with {PARAMS} and {OPTIMIZER}")
+        return Path(resume)
+    for checkpoint in sorted(folder.glob("iter_*"), key=_step, reverse=True):
+        try:
+            for name in (PARAMS, OPTIMIZER):
+                read_file(checkpoint / name)
+        except (RuntimeError, OSError) as error:
+            logger.warning(f"{checkpoint} is not complete, looking at the one before it ({error})")
+            shutil.rmtree(checkpoint)
+        else:
+            return checkpoint
+    return None
+
+
+def _step(checkpoint: Path) -> int:
+    number = checkpoint.name.rpartition("_")[2]
+    if not number.isdigit():
+        raise ValueError(f"cannot resume {checkpoint}: PaddleSeg reads the step from the folder's name, iter_N")
+    return int(number)
+
+
+def _build(make: Callable[[], Any]) -> Any:
+    """Call a builder of PaddleSeg; ValueError with what was wrong, which it wraps once for each level of the YAML."""
+    try:
+        return make()
+    except RuntimeError as error:
+        root: BaseException = error
+        while isinstance(root, RuntimeError) and root.__context__ is not None:
+            root = root.__context__
+        if isinstance(root, FileNotFoundError):
+            raise root from None
+        raise ValueError(str(root).strip().splitlines()[-1]) from None
+    except (AssertionError, TypeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _is_readable(path: str) -> bool:
+    try:
+        read_image(path, 3)
+    except UnreadableImageError as error:
+        logger.warning(f"skipped: {error}")
+        return False
+    return True
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
