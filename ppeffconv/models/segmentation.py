@@ -9,7 +9,7 @@ from paddle import Tensor, nn
 
 from ..layers import auxiliary_losses
 from ..layers.conv import Conv2D
-from ..layers.norm import BatchNorm2D, norm_act
+from ..layers.norm import BatchNorm2D
 from .fpn import FPN
 
 
@@ -50,7 +50,7 @@ class DilatedFPN(nn.Layer):
             raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}")
         self.backbone = backbone
         self.fpn = FPN(backbone.feature_channels, backbone.feature_strides, channels, **(fpn_kwargs or {}))
-        self.branches = nn.LayerList([_Branch(channels, head_channels) for _ in self.fpn.feature_channels])
+        self.branches = nn.LayerList([_branch(channels, head_channels) for _ in self.fpn.feature_channels])
         self.dropout = nn.Dropout2D(dropout)
         self.classifier = Conv2D(head_channels, num_classes, 1, bias_attr=None)
 
@@ -66,16 +66,9 @@ class DilatedFPN(nn.Layer):
         return auxiliary_losses(self)
 
 
-class _Branch(nn.Layer):
-    """One level of the pyramid: 3x3 convolution, BatchNorm, ReLU."""
-
-    def __init__(self, in_channels: int, channels: int) -> None:
-        super().__init__()
-        self.conv = Conv2D(in_channels, channels, 3, padding=1)
-        self.bn = BatchNorm2D(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return norm_act(self.bn, self.conv(x))
+def _branch(in_channels: int, channels: int) -> nn.Sequential:
+    """What a level of the pyramid passes."""
+    return nn.Sequential(Conv2D(in_channels, channels, 3, padding=1), BatchNorm2D(channels), nn.ReLU())
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
