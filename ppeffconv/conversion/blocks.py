@@ -24,6 +24,8 @@ class ResidualBlock:
     slots: list[Slot]
     stride: int
     dilation: int
+    first_dilation: int
+    """Of the first 3x3 convolution; a dilated network may have stopped striding in it."""
 
     @property
     def in_channels(self) -> int:
@@ -64,10 +66,8 @@ def read_block(layer: nn.Layer) -> ResidualBlock:
     strided = kernels.index(3)
     if any(slot.stride != (1, 1) for i, slot in enumerate(slots) if i != strided):
         raise ValueError(f"only conv{strided + 1} may have a stride")
-    spatial = {slot.dilation[0] for slot, size in zip(slots, kernels) if size == 3}
-    if len(spatial) > 1:
-        raise ValueError(f"its 3x3 convolutions differ in dilation: {sorted(spatial)}")
-    return ResidualBlock(layer, slots, slots[strided].stride[0], spatial.pop())
+    dilations = [slot.dilation[0] for slot, size in zip(slots, kernels) if size == 3]
+    return ResidualBlock(layer, slots, slots[strided].stride[0], dilations[-1], dilations[0])
 
 
 def _read_conv(conv: nn.Conv2D, name: str, size: int) -> Slot:

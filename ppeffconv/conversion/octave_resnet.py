@@ -67,7 +67,7 @@ def _octave_block(plan: Plan, layer: nn.Layer, alpha_in: float, alpha_out: float
     ]
     place = dense.in_channels, dense.out_channels, dense.stride, alpha_in, alpha_out
     projected = dense.shortcut is not None or alpha_in != alpha_out
-    block = OctaveBlock(convs, place if projected else None, dense.dilation)
+    block = OctaveBlock(convs, place if projected else None, dense.dilation, dense.first_dilation)
     order = _regroup(block, dense, alpha_out)
     match(block, layer)
     rows = []

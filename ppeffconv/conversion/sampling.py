@@ -46,6 +46,8 @@ def to_sampled(block: ResidualBlock, memo: dict[int, Any], **kwargs: Any) -> nn.
     """The sampled form of a block, holding copies of the block's own layers."""
     kind, expansion = (SampledBottleneck, 4) if len(block.slots) == 3 else (SampledBasicBlock, 1)
     place = {"stride": block.stride, "dilation": block.dilation}
+    if expansion == 1:
+        place["first_dilation"] = block.first_dilation
     sampled = kind(block.in_channels, block.out_channels // expansion, **place, **kwargs)
     match(sampled, block.layer)
     sampled.downsample = copy.deepcopy(block.shortcut, memo)

@@ -221,7 +221,8 @@ class SampledBasicBlock(SampledBlock):
     ``a = interp(relu(bn1(conv1 x)), M1)``, ``y = relu(interp(bn2(conv2 a), M2) + shortcut)``, both masks from x at the
     output's size. The two convolutions cost the same, so the sparse loss weighs their masks equally.
 
-    Arguments and shapes as for `SampledBottleneck`, with ``channels`` the output's width.
+    Arguments and shapes as for `SampledBottleneck`, with ``channels`` the output's width; dilation is that of both
+    convolutions, unless ``first_dilation`` says otherwise for conv1.
     """
 
     expansion = 1
@@ -242,10 +243,12 @@ class SampledBasicBlock(SampledBlock):
         sampling: str = "gumbel",
         eval_mode: str = "reference",
         backend: str = "auto",
+        first_dilation: int | None = None,
     ) -> None:
         options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
         super().__init__(in_channels, (stride, stride), *options)
-        self.conv1 = Conv2D(in_channels, channels, 3, stride, padding=dilation, dilation=dilation)
+        first = first_dilation or dilation
+        self.conv1 = Conv2D(in_channels, channels, 3, stride, padding=first, dilation=first)
         self.bn1 = BatchNorm2D(channels)
         self.conv2 = Conv2D(channels, channels, 3, padding=dilation, dilation=dilation)
         self.bn2 = BatchNorm2D(channels)

@@ -101,8 +101,8 @@ def create_model(name: str, pretrained: bool | str | Path = False, num_classes: 
         pretrained: False for random weights, or the path of a ``.pdparams`` file.
         num_classes: width of the classifier.
         kwargs: in_channels=3; for ResNets width (of the first stage: 64, or 16 with a CIFAR stem), output_stride=32,
-            features_only=False, out_indices, zero_init_residual, for VGG head="imagenet"|"cifar"; and the method's own
-            arguments (alpha, ratio, delta, mode, se_ratio, window, ...).
+            features_only=False, out_indices, zero_init_residual, deformable=False (see `ResNet`), for VGG
+            head="imagenet"|"cifar"; and the method's own arguments (alpha, ratio, delta, mode, se_ratio, window, ...).
 
     Raises:
         ValueError: unknown name or argument (with the nearest known one), or weights that do not fit.

@@ -17,13 +17,16 @@ class OctaveBlock(nn.Layer):
     Args:
         convs: (in_channels, out_channels, kernel_size, stride, alpha_in, alpha_out) of each main convolution.
         project: (in_channels, out_channels, stride, alpha_in, alpha_out) of the shortcut, or None for the identity.
+        dilation, first_dilation: of the 3x3 convolutions, and of the first convolution if it differs.
     """
 
-    def __init__(self, convs: list[tuple], project: tuple | None, dilation: int = 1) -> None:
+    def __init__(
+        self, convs: list[tuple], project: tuple | None, dilation: int = 1, first_dilation: int | None = None
+    ) -> None:
         super().__init__()
         self.depth = len(convs)
         for i, (cin, cout, kernel, stride, alpha_in, alpha_out) in enumerate(convs, start=1):
-            step = dilation if kernel > 1 else 1
+            step = (first_dilation or dilation if i == 1 else dilation) if kernel > 1 else 1
             conv = OctConvBNAct(
                 cin,
                 cout,
@@ -70,7 +73,7 @@ class OctaveResNet(ResNet):
         self._new_deformable_block = None
         self._alpha = alpha
 
-    def _make_block(self, stage: int, position: int, channels: int, stride: int = 1, dilation: int = 1) -> nn.Layer:
+    def _make_block(self, stage: int, position: int, channels: int, stride: int = 1, **dilations: int) -> nn.Layer:
         last = stage == self.stages
         alpha_out = 0.0 if last else self._alpha
         alpha_in = 0.0 if (stage == 1 and position == 0) or (last and position > 0) else self._alpha
@@ -84,7 +87,7 @@ class OctaveResNet(ResNet):
                 (channels, out, 1, 1, alpha_out, alpha_out),
             ]
         fits = stride == 1 and width == out and alpha_in == alpha_out
-        return OctaveBlock(convs, None if fits else (width, out, stride, alpha_in, alpha_out), dilation)
+        return OctaveBlock(convs, None if fits else (width, out, stride, alpha_in, alpha_out), **dilations)
 
     def _zero_last_norms(self) -> None:
         for stage in range(1, self.stages + 1):

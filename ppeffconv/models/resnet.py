@@ -66,13 +66,26 @@ def shortcut(slots: ConvSlots, in_channels: int, out_channels: int, stride: int)
 
 
 class BasicBlock(nn.Layer):
-    """Two 3x3 convolutions, both in the slot: [N, in, H, W] -> [N, channels, OH, OW]."""
+    """Two 3x3 convolutions, both in the slot: [N, in, H, W] -> [N, channels, OH, OW].
+
+    Args:
+        stride: of the first one.
+        dilation: of both, unless ``first_dilation`` says otherwise for the first one.
+    """
 
     expansion = 1
 
-    def __init__(self, slots: ConvSlots, in_channels: int, channels: int, stride: int = 1, dilation: int = 1) -> None:
+    def __init__(
+        self,
+        slots: ConvSlots,
+        in_channels: int,
+        channels: int,
+        stride: int = 1,
+        dilation: int = 1,
+        first_dilation: int | None = None,
+    ) -> None:
         super().__init__()
-        self.conv1 = slots.spatial(in_channels, channels, stride, dilation)
+        self.conv1 = slots.spatial(in_channels, channels, stride, first_dilation or dilation)
         self.bn1 = BatchNorm2D(channels)
         self.conv2 = slots.spatial(channels, channels, 1, dilation)
         self.bn2 = BatchNorm2D(channels)
@@ -214,16 +227,20 @@ class ResNet(nn.Layer):
     def _stage(
         self, stage: int, depth: int, channels: int, stride: int, first_dilation: int, dilation: int
     ) -> nn.Sequential:
+        """Where a stride was taken out, all that lies behind it is dilated: its own convolution is not yet."""
+        first = {"stride": stride, "dilation": first_dilation}
+        if self._expansion == 1:
+            first.update(dilation=dilation, first_dilation=first_dilation)
         blocks = []
         for position in range(depth):
-            place = {"stride": stride, "dilation": first_dilation} if position == 0 else {"dilation": dilation}
+            place = first if position == 0 else {"dilation": dilation}
             blocks.append(self._make_block(stage, position, channels, **place))
             self._width = channels * self._expansion
         return nn.Sequential(*blocks)
 
-    def _make_block(self, stage: int, position: int, channels: int, stride: int = 1, dilation: int = 1) -> nn.Layer:
+    def _make_block(self, stage: int, position: int, channels: int, **place: int) -> nn.Layer:
         new = self._new_deformable_block if self._deformable and stage > 1 else self._new_block
-        return new(self._width, channels, stride=stride, dilation=dilation)
+        return new(self._width, channels, **place)
 
     def _zero_last_norms(self) -> None:
         for stage in range(1, self.stages + 1):

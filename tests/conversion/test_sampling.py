@@ -42,6 +42,7 @@ def projected(kind, width, out, **kwargs):
         lambda: BottleneckBlock(16, 4, base_width=128, dilation=2),
         lambda: ppeffconv.create_model("resnet20").layer2[0],
         lambda: ppeffconv.create_model("resnet50", num_classes=2).layer1[1],
+        lambda: ppeffconv.create_model("resnet18", width=8, output_stride=8).layer4[0],
     ],
 )
 @pytest.mark.parametrize("training", [True, False])
