@@ -134,7 +134,7 @@ def _repair(box: dict[str, Any], sizes: dict[Any, Any], categories: set[Any], co
         box["area"] = min(box.get("area", math.inf), (right - left) * (bottom - top))
     for key, value in (("area", w * h), ("iscrowd", 0)):
         if key not in box:
-            counts[f"boxes without {key}"] += 1
+            counts[f"boxes whose {key} is not given"] += 1
             box[key] = value
     return True
 

@@ -127,7 +127,12 @@ def scores(metrics: list[Any]) -> dict[str, float | None]:
     return dict(zip(STATS, values))
 
 
-def continue_curves(writer: VisualDLWriter, folder: Path, step: int) -> None:
-    """Let a resumed run go on in its file, because VisualDL shows one file of a folder."""
-    if step and (name := rewind(folder, step)):
-        writer.vdl_writer = DirectLogWriter(folder, name)
+def continue_curves(callback: VisualDLWriter, folder: Path, step: int) -> None:
+    """Let the curves go on behind ``step`` steps in the file of an earlier attempt, as VisualDL shows one of a folder.
+
+    Points are written at once; PaddleDetection's own writer leaves that to a thread, and its last ones may be lost.
+    """
+    own = Path(callback.vdl_writer.file_name)
+    callback.vdl_writer.close()
+    own.unlink()
+    callback.vdl_writer = DirectLogWriter(folder, rewind(folder, step - 1) or own.name)

@@ -47,7 +47,7 @@ class EffConvTrainer(Trainer):
         seed_everything(cfg["seed"])
         for name in MODES[mode]:
             _check_data(cfg, name)
-        with unique_name.guard():  # the optimizer's state is saved by the names of the parameters
+        with unique_name.guard():  # the optimizer's state is saved by names, which must not depend on what was before
             super().__init__(cfg, mode)
         if cfg["accelerate"] and not cfg["use_gpu"]:
             accelerate(self.model)
@@ -64,7 +64,8 @@ class EffConvTrainer(Trainer):
     def train(self, validate: bool = False) -> None:
         """Train the epochs that are left; see PaddleDetection."""
         self.loader = SeededEpochs(self.loader, self.cfg["seed"], self.start_epoch)
-        super().train(validate)
+        with unique_name.guard():
+            super().train(validate)
 
 
 def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:

@@ -66,13 +66,13 @@ def test_boxes(check, caplog):
     assert left[7]["area"] == left[7]["bbox"][2] * left[7]["bbox"][3]
     assert left[8]["iscrowd"] == 0
     for found in (
-        "1 boxes without area,",
+        "1 boxes without area",
         "1 boxes outside their image",
         "1 boxes cut at the image's edge",
         "1 boxes of unknown categories",
         "1 boxes of unknown images",
         "1 boxes without four numbers",
-        "1 boxes without iscrowd",
+        "1 boxes whose iscrowd is not given",
     ):
         assert found in caplog.text
 

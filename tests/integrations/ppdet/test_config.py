@@ -74,7 +74,7 @@ def test_a_saved_configuration_is_the_same(tmp_path):
         ("epochs=2", "unknown key 'epochs'. Did you mean 'epoch'"),
         ("EffConvResNet.nmae=resnet18", "has no argument 'nmae'. Did you mean 'name'"),
         ("epoch", "expected KEY=VALUE"),
-        ("use_gpu=true", "the installed Paddle is for CPU"),
+        ("use_gpu=true", "the Paddle installed is for CPU"),
     ],
 )
 def test_bad_overrides(override, message):
