@@ -74,6 +74,7 @@ SCHEMA = Block(
                 "output_dir": Field(str, "output"),
                 "device": Field(str, "auto", DEVICE),
                 "seed": Field(int, 42, NOT_NEGATIVE),
+                "task": Field(str, "classification", _one_of("classification", "depth_upsampling")),
                 "epochs": Field(int, rule=POSITIVE),
                 "eval_interval": Field(int, 1, POSITIVE),
                 "save_interval": Field(int, 0, NOT_NEGATIVE),

@@ -48,6 +48,7 @@ def test_defaults(minimal):
         "output_dir": "output",
         "device": "auto",
         "seed": 42,
+        "task": "classification",
         "epochs": 3,
         "eval_interval": 1,
         "save_interval": 0,

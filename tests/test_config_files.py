@@ -17,9 +17,14 @@ from ppeffconv.registry import check_arguments
 
 ROOT = Path(__file__).parents[1]
 TOOLKITS = ("detection", "segmentation")  # in the toolkits' own form, see tests/integrations
-FILES = sorted(p for p in (ROOT / "configs").rglob("*.y*ml") if not {"_base_", *TOOLKITS} & set(p.parts))
+FILES = sorted(
+    p
+    for p in (ROOT / "configs").rglob("*.y*ml")
+    if not {"_base_", *TOOLKITS} & set(p.parts) and p.name != "runs.yaml"  # a list of runs, see engine/queue.py
+)
 FRAGMENTS = sorted((ROOT / "configs" / "_base_").rglob("*.yaml"))
 METHODS = ("baselines", "octconv", "spconv", "versatile", "ddf", "sampling", "gating")
+DEPTH = {"SceneDepth": (192, 192), "NYUv2": (480, 640)}
 
 
 def name_of(path):
@@ -39,6 +44,13 @@ def test_loads_and_names_what_exists(path):
         dataset = dict(block["dataset"])
         name = dataset.pop("name")
         check_arguments(DATASETS.get(name), dataset, f"{path.name}: {split} dataset {name}")
+        if name in DEPTH:
+            pair = np.zeros((*DEPTH[name], 3), np.uint8), np.zeros(DEPTH[name], np.float32)
+            x, target = build_transforms(block["transforms"])(pair)
+            crop = 96 if name == "SceneDepth" else 256
+            side = (crop, crop) if split == "Train" else DEPTH[name]
+            assert (x.shape, target.shape) == ((4, *side), (1, *side))
+            continue
         channels = cfg["Arch"].get("in_channels", 3)
         image = np.random.RandomState(0).randint(0, 256, (*size[name], channels)).astype(np.uint8)
         array = build_transforms(block["transforms"])(image)
@@ -53,6 +65,9 @@ def test_its_network_takes_its_images(path):
         arch["num_classes"] = 10  # as for all networks here, the classifier is not what is in question
     net = ppeffconv.create_model(**arch)
     net.train()
+    if cfg["Global"]["task"] == "depth_upsampling":
+        assert net(paddle.rand([2, 4, 32, 48])).shape == [2, 1, 32, 48]
+        return
     size = 28 if cfg["DataLoader"]["Train"]["dataset"]["name"] == "FashionMNIST" else 32
     images = paddle.rand([2, arch.get("in_channels", 3), size, size])
     assert net(images).shape == [2, 10]
@@ -68,11 +83,11 @@ def test_is_short_and_says_how_to_run_it(path):
     assert "# Expect:" in header
 
 
-@pytest.mark.parametrize("folder", METHODS)
+@pytest.mark.parametrize("folder", [*METHODS, "upsampling"])
 def test_the_folders_readme_lists_its_files(folder):
     readme = (ROOT / "configs" / folder / "README.md").read_text()
     links = set(re.findall(r"\]\(([^)]+\.yaml)\)", readme))
-    assert {p.name for p in (ROOT / "configs" / folder).glob("*.yaml")} <= links
+    assert {p.name for p in FILES if p.parent.name == folder} <= links
     assert all((ROOT / "configs" / folder / link).is_file() for link in links)
     for line in readme.splitlines():
         link = re.search(r"\]\(([^)]+\.yaml)\)", line)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from . import cifar, digits, fashion_mnist, image_folder  # noqa: F401 - registers the data sets
+# these register the data sets and the transforms of pairs
+from . import cifar, depth, depth_transforms, digits, fashion_mnist, image_folder  # noqa: F401
 from .datasets import DATASETS, ArrayDataset, build_dataset, check_num_classes, check_same_classes
+from .depth import DepthPairs, NYUv2, SceneDepth
 from .loader import Loader, TransformedDataset, build_loader
 from .sampler import EpochBatchSampler
 from .transforms import TRANSFORMS, build_transforms
@@ -12,8 +14,11 @@ __all__ = [
     "DATASETS",
     "TRANSFORMS",
     "ArrayDataset",
+    "DepthPairs",
     "EpochBatchSampler",
     "Loader",
+    "NYUv2",
+    "SceneDepth",
     "TransformedDataset",
     "build_dataset",
     "build_loader",

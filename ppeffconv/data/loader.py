@@ -12,6 +12,7 @@ import paddle
 from paddle.io import DataLoader, Dataset
 
 from .datasets import build_dataset
+from .depth import DepthPairs
 from .sampler import EpochBatchSampler, Key
 from .transforms import build_transforms
 
@@ -27,7 +28,8 @@ class TransformedDataset(Dataset):
         transforms: image -> float32 array [C, H, W], from ``build_transforms``.
         seed: of the run.
 
-    Item ``index`` or ``(epoch, index)`` is (float32 [C, H, W], int64); a bare index means epoch 0.
+    Item ``index`` or ``(epoch, index)`` is (float32 [C, H, W], int64), or of `DepthPairs` (input [4, H, W], target
+    [1, H, W]), both float32; a bare index means epoch 0.
     """
 
     def __init__(self, dataset: Dataset, transforms: Callable[[Any], np.ndarray], seed: int = 0) -> None:
@@ -47,10 +49,12 @@ class TransformedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: int | Key) -> tuple[np.ndarray, np.int64]:
+    def __getitem__(self, key: int | Key) -> tuple[np.ndarray, np.ndarray | np.int64]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         image, label = self.dataset[index]
         with _seeded(self.seed, epoch, index):
+            if isinstance(self.dataset, DepthPairs):
+                return self.transforms((image, label))
             return self.transforms(image), np.int64(label)
 
 
@@ -96,7 +100,7 @@ class Loader(DataLoader):
             yield [images, labels]
 
     def _load(self, keys: Sequence[Key]) -> list[np.ndarray]:
-        """Return float32 [N, C, H, W] and int64 [N]."""
+        """Return float32 [N, C, H, W] and the labels, int64 [N], or the targets, float32 [N, 1, H, W]."""
         images, labels = zip(*(self.dataset[key] for key in keys), strict=True)
         sizes = {"x".join(map(str, image.shape)) for image in images}
         if len(sizes) > 1:
@@ -104,7 +108,7 @@ class Loader(DataLoader):
                 f"the images of a batch differ in size ({', '.join(sorted(sizes)[:3])}):"
                 " the transforms must bring them to one, with Resize: [H, W], CenterCrop or a random crop"
             )
-        return [np.stack(images), np.array(labels, dtype=np.int64)]
+        return [np.stack(images), np.stack(labels)]
 
     def _load_in_worker(self, keys: Sequence[Key]) -> list[np.ndarray | str]:
         try:

@@ -13,6 +13,7 @@ from PIL import Image
 from ..registry import Registry, check_arguments
 
 TRANSFORMS = Registry("transform")
+ENDS = (("ToArray",), ("ToArray", "Normalize"), ("PointSampledPair",))  # of images, and of pairs
 
 for _name in (
     "BrightnessTransform",
@@ -87,20 +88,24 @@ class Normalize:
 
 
 class Pipeline:
-    """Transforms in a row, from an image to a float32 array [C, H, W].
+    """Transforms in a row, from an image to a float32 array [C, H, W], or from a pair of arrays to two.
 
     Args:
-        steps: (name, transform) pairs; the last ones are ToArray and, if wanted, Normalize.
+        steps: (name, transform) pairs; see `build_transforms` for the last ones.
     """
 
     def __init__(self, steps: Sequence[tuple[str, Callable]]) -> None:
         self.steps = list(steps)
 
-    def __call__(self, image: Image.Image | np.ndarray) -> np.ndarray:
-        """Transform a PIL image or a uint8 array [H, W, C] or [H, W]; ValueError names the transform that failed."""
+    def __call__(self, image: Any) -> Any:
+        """Transform a PIL image, a uint8 array [H, W, C] or [H, W], or a pair of arrays [H, W, ...].
+
+        Raises:
+            ValueError: a transform has failed; the message names it.
+        """
         if isinstance(image, np.ndarray):
             image = Image.fromarray(image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image)
-        size = image.size
+        size = image[0].shape[1::-1] if isinstance(image, tuple) else image.size
         for name, transform in self.steps:
             try:
                 image = transform(image)
@@ -113,12 +118,13 @@ def build_transforms(specs: Sequence[str | Mapping[str, Any]]) -> Pipeline:
     """Build a pipeline from its YAML form, ``[{RandomCrop: {size: 32, padding: 4}}, ToArray]``.
 
     Raises:
-        ValueError: an unknown name or argument, an argument that does not fit, or no ToArray near the end.
+        ValueError: an unknown name or argument, an argument that does not fit, or another end than one of `ENDS`.
     """
     steps = [_build_step(spec) for spec in specs]
     names = [name for name, _ in steps]
-    if names[-1:] != ["ToArray"] and names[-2:] != ["ToArray", "Normalize"]:
-        raise ValueError(f"the transforms must end in ToArray, or in ToArray and Normalize; got {', '.join(names)}")
+    if not any(names[-len(end) :] == list(end) for end in ENDS):
+        ends = ", or in ".join(" and ".join(end) for end in ENDS)
+        raise ValueError(f"the transforms must end in {ends}; got {', '.join(names)}")
     return Pipeline(steps)
 
 

@@ -80,12 +80,13 @@ def next_steps(result: Result) -> str:
     tools, config = Path(sys.argv[0]).parent, result.run_dir / "config.yaml"
     lines = [f"run:      {result.run_dir}"]
     if result.best is not None:
-        lines.append(f"best:     top-1 {100 * result.best.score:.2f} % after epoch {result.best.epoch}")
+        lines.append(f"best:     {result.task.describe(result.best.score)} after epoch {result.best.epoch}")
     if result.vdl_dir.is_dir():
         lines.append(f"curves:   {_command(_program('visualdl'), '--logdir', result.vdl_dir)}")
     python = _program("python", sys.executable)
     lines.append(f"evaluate: {_command(python, tools / 'eval.py', '-c', config)}")
-    lines.append(f"predict:  {_command(python, tools / 'predict.py', '-c', config, '--image', result.samples_dir)}")
+    if not result.task.pairs:
+        lines.append(f"predict:  {_command(python, tools / 'predict.py', '-c', config, '--image', result.samples_dir)}")
     lines.append(f"export:   {_command(python, tools / 'export.py', '-c', config)}")
     return "\n".join(lines)
 

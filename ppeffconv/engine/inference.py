@@ -10,14 +10,14 @@ import paddle
 from paddle import nn
 
 from ..config import Config
-from ..data import TransformedDataset, build_loader, build_transforms, check_num_classes
+from ..data import TransformedDataset, build_loader, build_transforms
 from ..utils.logger import get_logger
 from .build import build_network, check_input, set_device
 from .checkpoint import find_checkpoint
 from .distributed import join, processes, rank
-from .evaluator import evaluate, valid_topk
 from .exporter import NoDeployFormError, export
 from .predictor import Predictor, missing_engine
+from .tasks import build_task
 from .weights import load_for_inference
 
 
@@ -50,13 +50,14 @@ def load_network(cfg: Config, weights: str | Path | None = None) -> tuple[nn.Lay
 
 
 def evaluate_run(cfg: Config, weights: str | Path | None = None) -> dict[str, float]:
-    """Evaluate the trained network of ``cfg`` on its evaluation data; see ``evaluate`` and ``load_network``."""
+    """Evaluate the trained network of ``cfg`` on its evaluation data; see its task and ``load_network``."""
     join()
     net, _ = load_network(cfg, weights)
     loader = build_loader(cfg, "Eval", rank(), processes())
-    check_num_classes(cfg, loader.dataset)
+    task = build_task(cfg)
+    task.check(loader.dataset)
     check_input(net, loader.dataset[0][0].shape, cfg["Arch"]["name"])
-    return evaluate(net, loader, topk=valid_topk(cfg["Metric"]["topk"], loader.dataset.num_classes))
+    return task.evaluate(net, loader)
 
 
 def export_run(

@@ -25,6 +25,15 @@ def save_samples(dataset: TransformedDataset, folder: Path) -> None:
         image.save(folder / f"{index}_{name}.png")
 
 
+def save_pairs(dataset: TransformedDataset, folder: Path) -> None:
+    """Write the first pairs of ``dataset``, untransformed, as PNG: the image, and the depth in mm, 16-bit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(min(COUNT, len(dataset))):
+        image, depth = dataset.dataset[index]
+        Image.fromarray(image).save(folder / f"{index}_image.png")
+        Image.fromarray(np.round(1000 * depth).clip(0, 65535).astype(np.uint16)).save(folder / f"{index}_depth.png")
+
+
 def input_images(dataset: TransformedDataset) -> paddle.Tensor:
     """Return the first images of ``dataset`` as the network sees them, [N, C, H, W]."""
     return paddle.to_tensor(np.stack([dataset[index][0] for index in range(min(COUNT, len(dataset)))]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import paddle
 
 from ..config import Config, format_config, save_config
-from ..data import build_loader, check_num_classes, check_same_classes
+from ..data import build_loader
 from ..layers import set_temperature
 from ..models import count_parameters
 from ..utils import logger
@@ -16,15 +16,14 @@ from . import callbacks as cb
 from .build import build_network, check_input, set_device
 from .checkpoint import STATES, load_checkpoint
 from .distributed import join, processes, rank
-from .evaluator import valid_topk
 from .fingerprint import check_fingerprint, fingerprint
 from .inference import data_facts
-from .losses import build_loss
 from .optim import build_optimizer
 from .rng import seed_everything
 from .runs import find_resume, new_run
-from .samples import input_images, save_samples
+from .samples import input_images
 from .snapshot import Best, Position, restore_snapshot
+from .tasks import Task, build_task
 from .weights import initialise
 
 
@@ -34,6 +33,7 @@ class Result:
 
     run_dir: Path
     best: Best | None
+    task: Task
 
     @property
     def vdl_dir(self) -> Path:
@@ -62,9 +62,8 @@ class Trainer:
         self.train_loader = build_loader(cfg, "Train", rank(), processes())
         self.eval_loader = build_loader(cfg, "Eval", rank(), processes())
         data = self.eval_loader.dataset
-        check_num_classes(cfg, data)
-        check_same_classes(self.train_loader.dataset, data)
-        self.topk = valid_topk(cfg["Metric"]["topk"], data.num_classes)
+        self.task = build_task(cfg)
+        self.task.check(data, self.train_loader.dataset)
         self.images = input_images(data)
         self.net = build_network(cfg)
         check_input(self.net, self.images.shape[1:], cfg["Arch"]["name"])
@@ -101,7 +100,7 @@ class Trainer:
             start = f"resuming {checkpoint}: after epoch {position.epoch}, step {position.step}"
         logger.get_logger().info(start or f"initial weights: {self.cfg['Arch']['pretrained'] or 'random'}")
         best = self._fit(model, run_dir, ema, position, best)
-        return Result(run_dir, best)
+        return Result(run_dir, best, self.task)
 
     def _open_run(self, checkpoint: Path | None) -> Path:
         """Return the run's folder, with the final configuration in it and its log open."""
@@ -115,7 +114,7 @@ class Trainer:
         log = logger.setup(run_dir, rank())
         if rank() == 0:
             save_config(self.cfg, run_dir / "config.yaml")
-            save_samples(self.eval_loader.dataset, run_dir / "samples")
+            self.task.save_samples(self.eval_loader.dataset, run_dir / "samples")
         log.info(f"run: {run_dir}, on {self.device}, {processes()} process(es)")
         log.info(f"configuration:\n{format_config(self.cfg)}")
         sizes = f"{len(self.train_loader.dataset)} training and {len(self.eval_loader.dataset)} evaluation images"
@@ -130,8 +129,8 @@ class Trainer:
         if level and not self.device.startswith("gpu"):
             logger.get_logger().warning("AMP.enable has no effect on CPU: training in float32")
             level = None
-        metric = paddle.metric.Accuracy(topk=tuple(self.topk))
-        model.prepare(optimizer, build_loss(self.cfg["Loss"], self.net), metric, amp_configs=level)
+        metrics = self.task.metrics()
+        model.prepare(optimizer, self.task.loss(self.net), metrics, amp_configs=level)
         return model
 
     def _fit(
@@ -143,7 +142,8 @@ class Trainer:
             logger.get_logger().info(f"nothing left to train: {position.epoch} of {settings['epochs']} epochs are done")
             return best
         finite = cb.FiniteLoss()
-        checkpoints = cb.Checkpoints(run_dir, "eval_top1", settings["save_interval"], ema, self.facts)
+        monitor, better = f"eval_{self.task.score}", self.task.better
+        checkpoints = cb.Checkpoints(run_dir, monitor, settings["save_interval"], ema, self.facts, better)
         checkpoints.best = best
         stop = cb.GracefulStop(checkpoints)
         visualdl = cb.VisualDL(run_dir / "vdl", settings["log_interval"], self.images)
@@ -152,7 +152,7 @@ class Trainer:
             cb.SamplingTemperature(sampling["start_temperature"], sampling["end_temperature"]),
             *([ema] if ema else []),
             cb.Progress(settings["log_interval"]),
-            cb.Evaluation(self.eval_loader, settings["eval_interval"], self.topk, ema),
+            cb.Evaluation(self.eval_loader, settings["eval_interval"], self.task.evaluate, ema),
             *([visualdl] if settings["use_visualdl"] else []),
             checkpoints,
             stop,

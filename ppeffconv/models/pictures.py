@@ -8,6 +8,7 @@ from paddle import Tensor, nn
 
 from ..layers import OctConvBNAct
 from ..layers.gumbel import GumbelSampler
+from .depth_upsampler import JointUpNet
 
 
 def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
@@ -18,7 +19,8 @@ def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
 
     Returns:
         Layer name to a picture [h, w] in [0, 1]: the sampling mask, or the channel mean of |x| of the high and the low
-        group, scaled to its maximum. {} for a network that has neither.
+        group, scaled to its maximum; of a `JointUpNet` "depth", from the nearest to the farthest. {} for a network that
+        has none of them.
     """
     found: dict[str, np.ndarray] = {}
 
@@ -27,6 +29,10 @@ def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
             found[f"{name}/mask"] = output[0, 0].numpy()
 
         return hook
+
+    def see_depth(layer, inputs, output):
+        depth = output[0, 0].numpy()
+        found["depth"] = (depth - depth.min()) / max(float(np.ptp(depth)), 1e-12)
 
     def see_groups(name: str):
         def hook(layer, inputs, output):
@@ -38,6 +44,8 @@ def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
         return hook
 
     hooks = []
+    if isinstance(net, JointUpNet):
+        hooks.append(net.register_forward_post_hook(see_depth))
     for name, layer in net.named_sublayers():
         if isinstance(layer, GumbelSampler):
             hooks.append(layer.register_forward_post_hook(see_mask(name)))

@@ -31,7 +31,7 @@ ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize("name", TRANSFORMS.list())
+@pytest.mark.parametrize("name", [name for name in TRANSFORMS.list() if not name.endswith("Pair")])
 @pytest.mark.parametrize("image", [GREY[..., None], COLOUR], ids=["grey", "colour"])
 def test_every_transform_ends_in_an_array(name, image):
     spec = {name: ARGUMENTS[name]} if name in ARGUMENTS else name
@@ -96,7 +96,7 @@ def test_a_mapping_without_arguments():
         ([{"Normalize": {"mean": 0.5, "std": 0.0}}], "transform Normalize: std must be > 0"),
         ([{"Normalize": {"mean": "x", "std": 1.0}}], "transform Normalize: .*"),
         ([], "the transforms must end in ToArray"),
-        ([{"CenterCrop": {"size": 3}}], "must end in ToArray, or in ToArray and Normalize; got CenterCrop"),
+        ([{"CenterCrop": {"size": 3}}], "ToArray and Normalize, or in PointSampledPair; got CenterCrop"),
         (["ToArray", {"CenterCrop": {"size": 3}}], "must end in ToArray"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,18 @@ from .ema import EMA
 
 
 class Checkpoints(RunCallback):
-    """Saves ``latest`` after each epoch, ``best`` when ``monitor`` has risen, ``epoch_N`` every ``save_interval``.
+    """Saves ``latest`` after each epoch, ``best`` when ``monitor`` is better, ``epoch_N`` every ``save_interval``.
 
     A save that fails, as on a full disk, is reported and training goes on; the checkpoint before it is whole. Only if
     a save after the last epoch has failed does ``on_train_end`` raise RuntimeError.
 
     Args:
         folder: where the checkpoints go.
-        monitor: the entry of the logs to watch, higher is better.
+        monitor: the entry of the logs to watch.
         save_interval: epochs between two ``epoch_N``; 0 for none.
         ema: the averaged weights to save as well.
         facts: entries added to the saved state, such as what must agree to resume.
+        better: whether the first of two scores is the better one; default: the higher.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Checkpoints(RunCallback):
         save_interval: int = 0,
         ema: EMA | None = None,
         facts: Mapping[str, Any] | None = None,
+        better: Callable[[float, float], bool] = operator.gt,
     ) -> None:
         super().__init__()
         self.folder = Path(folder)
@@ -42,6 +45,7 @@ class Checkpoints(RunCallback):
         self.save_interval = save_interval
         self.ema = ema
         self.facts = dict(facts or {})
+        self.better = better
         self.best: Best | None = None
         self._failure: OSError | None = None
 
@@ -49,7 +53,7 @@ class Checkpoints(RunCallback):
         done = Position(epoch + 1)
         self._failure = None
         score = (logs or {}).get(self.monitor)
-        if score is not None and (self.best is None or score > self.best.score):
+        if score is not None and (self.best is None or self.better(score, self.best.score)):
             # best before latest: a kill in between resumes before this epoch and finds the same score again.
             best = Best(score, done.epoch)
             if self._try("best", lambda path: self._write(path, done, best)):

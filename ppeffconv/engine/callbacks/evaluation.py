@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
+
+from paddle import nn
 
 from ...utils.logger import get_logger
 from ..distributed import share_statistics
 from ..evaluator import evaluate
-from ..losses import Criterion
 from .base import RunCallback
 from .ema import EMA
+
+Evaluator = Callable[[nn.Layer, Iterable], dict[str, float]]
 
 
 class Evaluation(RunCallback):
     """Evaluates every ``interval`` epochs and at the end, and adds ``eval_loss``, ``eval_top1``, ... to the logs.
 
-    Put it before the callbacks that read these logs. With ``ema``, the averaged weights are evaluated.
+    Put it before the callbacks that read these logs.
+
+    Args:
+        loader: of the evaluation data.
+        interval: epochs.
+        evaluator: (network, loader) -> figures, with ``samples``, their number; default: `evaluate`, of classification.
+        ema: its averaged weights are evaluated in place of the network's.
     """
 
     def __init__(
         self,
         loader: Iterable,
         interval: int = 1,
-        topk: Sequence[int] = (1, 5),
+        evaluator: Evaluator = evaluate,
         ema: EMA | None = None,
-        criterion: Criterion | None = None,
     ) -> None:
         super().__init__()
         self.loader = loader
         self.interval = interval
-        self.topk = tuple(topk)
+        self.evaluator = evaluator
         self.ema = ema
-        self.criterion = criterion
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
@@ -44,7 +51,7 @@ class Evaluation(RunCallback):
         net = self.model.network
         with self.ema.applied(net) if self.ema else nullcontext():
             share_statistics(net)
-            result = evaluate(net, self.loader, self.criterion, self.topk)
+            result = self.evaluator(net, self.loader)
         logs.update({f"eval_{name}": value for name, value in result.items()})
         figures = " | ".join(f"{name} {value:.4f}" for name, value in result.items() if name != "samples")
         weights = " (averaged weights)" if self.ema else ""

@@ -123,7 +123,8 @@ class VisualDL(RunCallback):
 
 
 def _to_bytes(image: np.ndarray) -> np.ndarray:
-    """Stretch an image [H, W, C] of any range to 0..255, three channels."""
+    """Stretch the first three channels of an image [H, W, C], or its only one, to 0..255, three channels."""
+    image = image[:, :, :3]
     low, high = float(image.min()), float(image.max())
     scaled = np.round((image - low) / max(high - low, 1e-6) * 255).astype(np.uint8)
-    return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled[:, :, :3]
+    return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled

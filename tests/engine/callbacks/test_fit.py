@@ -51,7 +51,7 @@ def test_all_together(tmp_path, caplog):
     caplog.set_level("INFO", logger="ppeffconv")
     ema = EMA(0.5)
     checkpoints = Checkpoints(tmp_path / "run", save_interval=2, ema=ema)
-    parts = [FiniteLoss(), SamplingTemperature(), ema, Progress(2), Evaluation(batches(), topk=(1,), ema=ema)]
+    parts = [FiniteLoss(), SamplingTemperature(), ema, Progress(2), Evaluation(batches(), ema=ema)]
     fit([*parts, VisualDL(tmp_path / "vdl"), checkpoints, GracefulStop(checkpoints)], epochs=4)
     folders = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert folders == ["best", "epoch_2", "epoch_4", "latest"]
@@ -84,7 +84,7 @@ def test_evaluation_interval_and_end():
             if "eval_top1" in logs:
                 seen.append(epoch)
 
-    fit([Spy(batches(), interval=3, topk=(1,))], epochs=7)
+    fit([Spy(batches(), interval=3)], epochs=7)
     assert seen == [2, 5, 6]
 
 

@@ -1,0 +1,130 @@
+"""Pairs of a colour image and a depth map of the same size: scenes, and NYUv2."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle.io import Dataset
+from PIL import Image
+
+from .datasets import DATASETS
+from .sources import data_home
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+NYU_FILE = "nyu_depth_v2_labeled.mat"
+NYU_TRAIN = 1000  # pairs for training; the other 449 are for the test
+HOW_TO_GET_NYU = (
+    f"download {NYU_FILE} (2.8 GB) from the page of the NYU Depth Dataset V2 and put it into the folder dataset, or set"
+    " PPEFFCONV_DATA or the data set's root"
+)
+
+
+class DepthPairs(Dataset):
+    """A data set whose item ``i`` is (image uint8 [H, W, 3], depth float32 [H, W] in metres).
+
+    It has no classes; `num_classes` and `class_names` are there because every data set has them.
+    """
+
+    num_classes = 0
+    class_names: tuple[str, ...] = ()
+    image_mode = "RGBD"
+
+
+@DATASETS.register()
+class SceneDepth(DepthPairs):
+    """The depth of scenes that `tools/make_scenes.py` has made.
+
+    Args:
+        root: their folder; default: ``scenes`` beside the other data sets.
+        train: the training or the evaluation part.
+
+    Raises:
+        FileNotFoundError: no scenes there; the message says how to make them.
+    """
+
+    def __init__(self, root: str | None = None, train: bool = True) -> None:
+        super().__init__()
+        self.root = Path(root).expanduser() if root is not None else data_home() / "scenes"
+        self.split = "train" if train else "val"
+        settings = self.root / "scenes.json"
+        if not settings.is_file():
+            raise FileNotFoundError(
+                f"no scenes in {self.root}: make them with `python tools/make_scenes.py --output {self.root}`"
+            )
+        self.count: int = json.loads(settings.read_text(encoding="utf-8"))[self.split]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Pair:
+        name = f"{index:06d}"
+        with Image.open(self.root / "images" / self.split / f"{name}.jpg") as image:
+            colours = np.asarray(image.convert("RGB"))
+        with Image.open(self.root / "depth" / self.split / f"{name}.png") as image:
+            return colours, np.asarray(image, np.float32) / np.float32(1000)
+
+
+@DATASETS.register()
+class NYUv2(DepthPairs):
+    """The 1449 labelled pairs of NYU Depth v2, 480x640: the first 1000 for training, the last 449 for the test.
+
+    Args:
+        root: folder with ``nyu_depth_v2_labeled.mat``, or the file; default: that of the other data sets.
+        train: the training or the test part.
+
+    Raises:
+        FileNotFoundError: the file is not there; the message says how to get it.
+        RuntimeError: h5py is not installed.
+        ValueError: the file is not that of NYU Depth v2, or damaged.
+    """
+
+    def __init__(self, root: str | None = None, train: bool = True) -> None:
+        super().__init__()
+        path = Path(root).expanduser() if root is not None else data_home()
+        self.path = path / NYU_FILE if path.is_dir() else path
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no NYU Depth v2 at {self.path}: {HOW_TO_GET_NYU}")
+        self._file: Any = None
+        self._process = 0
+        images, depths = (self._opened()[name] for name in ("images", "depths"))
+        # MATLAB stores columns first, so h5py sees [N, 3, W, H] and [N, W, H]
+        if images.ndim != 4 or images.shape[1] != 3 or depths.shape != (len(images), *images.shape[2:]):
+            raise ValueError(
+                f"{self.path}: expected images [N, 3, W, H] and depths [N, W, H], got {images.shape} and {depths.shape}"
+            )
+        split = min(NYU_TRAIN, len(images))
+        self.indices = range(split) if train else range(split, len(images))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Pair:
+        file, place = self._opened(), self.indices[index]
+        image, depth = file["images"][place], file["depths"][place]
+        return np.ascontiguousarray(image.transpose(2, 1, 0)), np.ascontiguousarray(depth.T, np.float32)
+
+    def _opened(self) -> Any:
+        """The file, opened once in each process: a handle does not survive a fork."""
+        if self._process != os.getpid():
+            self._file, self._process = _open_hdf5(self.path), os.getpid()
+        return self._file
+
+
+def _open_hdf5(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError:
+        raise RuntimeError("NYU Depth v2 is an HDF5 file, which needs h5py: pip install 'ppeffconv[depth]'") from None
+    try:
+        file = h5py.File(path, "r")
+        missing = {"images", "depths"} - set(file)
+    except OSError as error:
+        raise ValueError(f"{path} is damaged or not an HDF5 file ({error}): {HOW_TO_GET_NYU}") from None
+    if missing:
+        raise ValueError(f"{path} has no {' and no '.join(sorted(missing))}: {HOW_TO_GET_NYU}")
+    return file
