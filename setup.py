@@ -15,6 +15,11 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "ppeffconv" / "__init__.py"
 # the one release that reads the programs of Paddle 3.3 and lives with its numpy
 ONNX = ["paddle2onnx==2.1.0", "onnxruntime>=1.23"]
 FIGURES = ["matplotlib>=3.6"]
+# PaddleDetection imports pkg_resources, which setuptools 81 dropped, and brings numpy 1.23: Python <= 3.11. pycocotools
+# before 2.0.11 wants an `info` in every COCO file. The two live in one environment if ONE pip command installs them.
+DET = ["paddledet==2.6.0", "setuptools<81", "lap==0.5.12", "pycocotools==2.0.11"]
+SEG = ["paddleseg==2.8.0", "numpy<2"]
+HDF5 = ["h5py>=3"]  # the file of NYU Depth v2
 
 
 class BuildWithKernels(build_py):
@@ -48,12 +53,12 @@ setup(
     ],
     extras_require={
         "cpu": ["paddlepaddle==3.3.1"],
-        # PaddleDetection imports pkg_resources, which setuptools 81 dropped; it brings numpy 1.23 (Python <= 3.11)
-        "det": ["paddledet==2.6.0", "setuptools<81", "lap==0.5.12", "pycocotools==2.0.11"],
-        "seg": ["paddleseg==2.8.0", "numpy<2"],
+        "det": DET,
+        "seg": SEG,
         "onnx": ONNX,
         "benchmark": FIGURES,
-        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6", *ONNX, *FIGURES],
+        "depth": [*HDF5, *FIGURES],
+        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6", *ONNX, *FIGURES, *HDF5],
     },
     cmdclass={"build_py": BuildWithKernels},
     zip_safe=False,
