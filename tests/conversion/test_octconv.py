@@ -144,6 +144,18 @@ def test_our_resnet_becomes_our_octave_resnet(alpha):
     assert ppeffconv.profile(twin, (3, 31, 33)).macs == new.conversion.macs[1]
 
 
+def test_a_dilated_resnet_stays_dilated():
+    net = randomise(ppeffconv.create_model("resnet18", num_classes=3, width=8, output_stride=8))
+    new = ppeffconv.convert(net, "octconv", alpha=0, input_shape=(3, 33, 41))
+    assert type(new) is OctaveResNet
+    paths = [conv.conv.conv_h2h for conv in (new.layer4[0].conv1, new.layer4[0].conv2, new.layer4[1].conv1)]
+    assert [path._dilation[0] for path in paths] == [2, 4, 4]
+    x = images(1, 32, 9, 7)  # the last stage has no stride left, and without low groups is the dense one
+    for layer in (net, new):
+        layer.eval()
+    same(new.layer4(x)[0], net.layer4(x), 1e-4)
+
+
 def test_feature_maps_are_tensors_of_the_same_sizes():
     net = ppeffconv.create_model("resnet18", features_only=True, out_indices=(2, 4))
     new = ppeffconv.convert(net, "octconv", input_shape=(3, 65, 33))
