@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 from ...engine import cli
 from . import register
@@ -37,16 +39,37 @@ def infer(args: argparse.Namespace) -> None:
     print(f"pictures: {runner.infer(cfg, args.image, args.weights, args.output)}")
 
 
+def speed(args: argparse.Namespace) -> None:
+    from . import settings, speed
+
+    result = speed.compare_steps(settings.RunConfig(args.config, args.override), args.rounds)
+    Path(args.output).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"{result['speedup']:.2f} times as fast: {args.output}")
+
+
+def measure(args: argparse.Namespace) -> None:
+    from .speed import measure_runs
+
+    measure_runs([Path(run) for run in args.runs], args.images, args.rounds)
+
+
+def report(args: argparse.Namespace) -> None:
+    from . import report
+
+    report.write(Path(args.into), report.collect(Path(args.runs)))
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="python -m ppeffconv.integrations.ppseg", description=__doc__)
     commands = top.add_subparsers(required=True)
 
-    def command(name: str, function, text: str) -> argparse.ArgumentParser:
+    def command(name: str, function, text: str, config: bool = True) -> argparse.ArgumentParser:
         own = commands.add_parser(name, help=text, description=text)
         own.set_defaults(run=function)
-        own.add_argument("-c", "--config", required=True, metavar="YAML")
-        own.add_argument("-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
+        if config:
+            own.add_argument("-c", "--config", required=True, metavar="YAML")
+            own.add_argument("-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE")
         return own
 
     own = command("train", train, "train, and evaluate with each checkpoint")
@@ -59,6 +82,16 @@ def parser() -> argparse.ArgumentParser:
         )
     own.add_argument("--image", required=True, metavar="PATH", help="an image, a folder, or a list of images")
     own.add_argument("--output", metavar="DIR", help="default: infer/ in the run's folder")
+    own = command("speed", speed, "time a training step with the compiled kernels and without")
+    own.add_argument("--rounds", type=int, default=10)
+    own.add_argument("--output", required=True, metavar="JSON")
+    own = command("measure", measure, "time finished runs in deploy form, in turns", config=False)
+    own.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
+    own.add_argument("--images", type=int, default=40)
+    own.add_argument("--rounds", type=int, default=3)
+    own = command("report", report, "make the table and the figure of a README", config=False)
+    own.add_argument("--runs", required=True, metavar="DIR", help="folder under which the runs are")
+    own.add_argument("--into", required=True, metavar="README")
     return top
 
 

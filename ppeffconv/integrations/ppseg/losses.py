@@ -24,7 +24,7 @@ def join_auxiliary_losses(model: nn.Layer) -> None:
     backbones = [layer for layer in model.sublayers() if isinstance(layer, EffConvResNet) and layer.auxiliary]
     if not backbones:
         return
-    compute = getattr(model, "loss_computation", None) or _stock_losses
+    compute = getattr(model, "loss_computation", _stock_losses)
 
     def loss_computation(logits_list: list[Tensor], losses: dict[str, Any], data: dict[str, Tensor]) -> list[Tensor]:
         loss_list = compute(logits_list, losses, data)
@@ -33,6 +33,13 @@ def join_auxiliary_losses(model: nn.Layer) -> None:
         return loss_list
 
     model.loss_computation = loss_computation
+
+
+def total_losses(
+    model: nn.Layer, logits_list: list[Tensor], losses: dict[str, Any], data: dict[str, Tensor]
+) -> list[Tensor]:
+    """The list of losses as PaddleSeg's loop computes it."""
+    return getattr(model, "loss_computation", _stock_losses)(logits_list, losses, data)
 
 
 def _stock_losses(logits_list: list[Tensor], losses: dict[str, Any], data: dict[str, Tensor]) -> list[Tensor]:

@@ -22,6 +22,7 @@ from paddleseg.utils.utils import set_seed
 from ... import accelerate
 from ...utils.files import replacing
 from ...weights import load_weights, read_file
+from .cost import CostOfImages
 from .losses import SamplingTemperature, join_auxiliary_losses
 from .reading import CheckedReading, UnreadableImageError, check_dataset, read_image, skipped
 from .settings import RunConfig
@@ -65,7 +66,13 @@ def train(cfg: RunConfig, resume: str | None = None) -> Path:
     bad = skipped(folder / SKIPPED_FILE)
     if bad:
         logger.warning(f"{len(bad)} damaged samples were skipped, listed in {folder / SKIPPED_FILE}")
-    facts = {"iters": cfg.iters, "seed": cfg.run["seed"], "skipped": len(bad), "seconds": round(time.time() - start)}
+    facts = {
+        "command": cfg.command,
+        "iters": cfg.iters,
+        "seed": cfg.run["seed"],
+        "skipped": len(bad),
+        "seconds": round(time.time() - start),
+    }
     if val_set is not None:
         facts |= _metrics(cfg, model, val_set)
         _write_text(folder / RESULT_FILE, json.dumps(facts, indent=1))
@@ -74,7 +81,7 @@ def train(cfg: RunConfig, resume: str | None = None) -> Path:
 
 def evaluate(cfg: RunConfig, weights: str | None = None) -> dict[str, Any]:
     """Evaluate a run's last checkpoint, or other weights, which must fit exactly; returns mIoU and other metrics."""
-    builder, model = _trained(cfg, weights)
+    builder, model = load_trained(cfg, weights)
     return _metrics(cfg, model, _dataset(builder, cfg, train=False))
 
 
@@ -84,7 +91,7 @@ def infer(cfg: RunConfig, images: str, weights: str | None = None, output: str |
     PaddleSeg draws them: ``pseudo_color_prediction`` and ``added_prediction``. Images that cannot be read are skipped,
     with a count.
     """
-    _, model = _trained(cfg, weights)
+    _, model = load_trained(cfg, weights)
     paths, root = get_image_list(images)
     readable = [path for path in paths if _is_readable(path)]
     if len(readable) < len(paths):
@@ -108,6 +115,16 @@ def prepare(model: nn.Layer, cfg: RunConfig, step: int = 0) -> None:
     join_auxiliary_losses(model)
     start, end = cfg.run["temperature"]
     SamplingTemperature(model, cfg.iters, step, start, end, cfg.run["log_iters"])
+
+
+def load_trained(cfg: RunConfig, weights: str | None = None) -> tuple[SegBuilder, nn.Layer]:
+    """The model of a run with its last checkpoint, or other weights, ready for evaluation; and its builder."""
+    builder = SegBuilder(cfg)
+    model = _build(lambda: builder.model)
+    load_weights(model, _weight_file(cfg, weights))
+    prepare(model, cfg)
+    model.eval()
+    return builder, model
 
 
 def _train(
@@ -141,14 +158,16 @@ def _train(
 def _metrics(cfg: RunConfig, model: nn.Layer, dataset: Dataset) -> dict[str, Any]:
     set_seed(cfg.run["seed"])  # sampling draws noise in evaluation too
     options = _options(cfg, paddleseg.core.evaluate)
-    miou, accuracy, class_iou, _, kappa = paddleseg.core.evaluate(
-        model, dataset, num_workers=cfg.run["num_workers"], **options
-    )
+    with CostOfImages(model) as cost:
+        miou, accuracy, class_iou, _, kappa = paddleseg.core.evaluate(
+            model, dataset, num_workers=cfg.run["num_workers"], **options
+        )
     return {
         "miou": float(miou),
         "accuracy": float(accuracy),
         "kappa": float(kappa),
         "class_iou": [round(float(value), 4) for value in class_iou],
+        **cost.facts(),
     }
 
 
@@ -161,15 +180,6 @@ def _options(cfg: RunConfig, function: Callable) -> dict[str, Any]:
 def _dataset(builder: SegBuilder, cfg: RunConfig, train: bool) -> Dataset:
     dataset = _build(lambda: builder.train_dataset if train else builder.val_dataset)
     return check_dataset(dataset, train, cfg.run_dir / SKIPPED_FILE)
-
-
-def _trained(cfg: RunConfig, weights: str | None) -> tuple[SegBuilder, nn.Layer]:
-    builder = SegBuilder(cfg)
-    model = _build(lambda: builder.model)
-    load_weights(model, _weight_file(cfg, weights))
-    prepare(model, cfg)
-    model.eval()
-    return builder, model
 
 
 def _weight_file(cfg: RunConfig, weights: str | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ BLOCKS = (
     "run",
 )
 RUN = {
-    "save_dir": None,  # output/<name of the configuration>
+    "save_dir": None,  # output/segmentation/<name of the configuration>
     "save_interval": 1000,  # steps from one checkpoint, and evaluation, to the next
     "log_iters": 10,
     "keep_checkpoint_max": 2,
@@ -45,6 +46,9 @@ class RunConfig(Config):
     Args:
         path: YAML file, with PaddleSeg's ``_base_``.
         overrides: "block.key=value"; the value is YAML.
+
+    Attributes:
+        command: what trains it, behind ``python -m ppeffconv.integrations.ppseg``.
 
     Raises:
         FileNotFoundError: no such file.
@@ -63,7 +67,9 @@ class RunConfig(Config):
         except RuntimeError as error:  # of its sanity checks: the last line says what is wrong
             raise ValueError(f"{path}: {str(error).strip().splitlines()[-1]}") from None
         if self.run["save_dir"] is None:
-            self.run["save_dir"] = str(Path("output", Path(path).stem))
+            self.run["save_dir"] = str(Path("output", "segmentation", Path(path).stem))
+        options = shlex.join(["-o", *overrides]) if overrides else ""
+        self.command = f"train -c {path} {options}".strip()
 
     @property
     def run(self) -> dict[str, Any]:
