@@ -74,7 +74,7 @@ class CARAFEUpsample2D(nn.Layer):
         logits = self.content_encoder(self.channel_compressor(x))
         height, width = x.shape[2:]
         logits = logits.reshape([0, self.kernel_size**2, self.scale**2, height, width])
-        return F.softmax(logits, axis=1).unbind(axis=2)
+        return F.softmax(logits, axis=1).astype(x.dtype).unbind(axis=2)  # automatic mixed precision widens a softmax
 
     def extra_macs(self, inputs: Tensor, outputs: Tensor) -> int:
         """Multiply-adds of the reassembly: one per tap and output."""
