@@ -100,10 +100,12 @@ def draw(rows: list[Row], path: Path) -> None:
             panels.append(("milliseconds, deploy form, batch 1", lambda row: mean(_times(row))))
         for axis, (title, cost) in zip(axes[0], panels):
             for series, (colour, marker) in SERIES.items():
-                points = sorted((cost(row), row) for row in rows if row["series"] == series)
-                scores = [[100 * run["miou"] for run in row["runs"]] for _, row in points]
+                points = sorted((row for row in rows if row["series"] == series), key=cost)
+                if not points:
+                    continue
+                scores = [[100 * run["miou"] for run in row["runs"]] for row in points]
                 axis.errorbar(
-                    [x for x, _ in points],
+                    [cost(row) for row in points],
                     [mean(values) for values in scores],
                     [stdev(values) if len(values) > 1 else 0 for values in scores],
                     color=colour,

@@ -14,6 +14,7 @@ import paddle
 import paddleseg.core
 from paddle import nn
 from paddle.io import Dataset
+from paddle.utils import unique_name
 from paddleseg.cvlibs import SegBuilder
 from paddleseg.transforms import Compose
 from paddleseg.utils import get_image_list, logger
@@ -47,36 +48,9 @@ def train(cfg: RunConfig, resume: str | None = None) -> Path:
     Raises:
         ValueError, FileNotFoundError, RuntimeError: a bad configuration, bad data, or a folder that holds a run.
     """
-    folder = cfg.run_dir
-    checkpoint = _find_checkpoint(folder, resume)
-    if checkpoint is None and any(folder.glob("iter_*")):
-        raise ValueError(f"{folder} holds a run: --resume continues it; or choose another run.save_dir")
-    step = _step(checkpoint) if checkpoint else 0
-    set_seed(cfg.run["seed"])
-    builder = SegBuilder(cfg)
-    model = _build(lambda: builder.model)
-    train_set = _dataset(builder, cfg, train=True)
-    val_set = _dataset(builder, cfg, train=False) if cfg.val_dataset_cfg else None
-    prepare(model, cfg, step)
-    set_seed(cfg.run["seed"] + step)  # a resumed run draws other noise than its beginning
-    _write_text(folder / CONFIG_FILE, str(cfg))
-    start = time.time()
-    if step < cfg.iters:
-        _train(cfg, builder, model, train_set, val_set, checkpoint)
-    bad = skipped(folder / SKIPPED_FILE)
-    if bad:
-        logger.warning(f"{len(bad)} damaged samples were skipped, listed in {folder / SKIPPED_FILE}")
-    facts = {
-        "command": cfg.command,
-        "iters": cfg.iters,
-        "seed": cfg.run["seed"],
-        "skipped": len(bad),
-        "seconds": round(time.time() - start),
-    }
-    if val_set is not None:
-        facts |= _metrics(cfg, model, val_set)
-        _write_text(folder / RESULT_FILE, json.dumps(facts, indent=1))
-    return folder
+    # an optimizer's state is kept under names that count the layers which a process has made
+    with unique_name.guard():
+        return _run(cfg, resume)
 
 
 def evaluate(cfg: RunConfig, weights: str | None = None) -> dict[str, Any]:
@@ -125,6 +99,39 @@ def load_trained(cfg: RunConfig, weights: str | None = None) -> tuple[SegBuilder
     prepare(model, cfg)
     model.eval()
     return builder, model
+
+
+def _run(cfg: RunConfig, resume: str | None) -> Path:
+    folder = cfg.run_dir
+    checkpoint = _find_checkpoint(folder, resume)
+    if checkpoint is None and any(folder.glob("iter_*")):
+        raise ValueError(f"{folder} holds a run: --resume continues it; or choose another run.save_dir")
+    step = _step(checkpoint) if checkpoint else 0
+    set_seed(cfg.run["seed"])
+    builder = SegBuilder(cfg)
+    model = _build(lambda: builder.model)
+    train_set = _dataset(builder, cfg, train=True)
+    val_set = _dataset(builder, cfg, train=False) if cfg.val_dataset_cfg else None
+    prepare(model, cfg, step)
+    set_seed(cfg.run["seed"] + step)  # a resumed run draws other noise than its beginning
+    _write_text(folder / CONFIG_FILE, str(cfg))
+    start = time.time()
+    if step < cfg.iters:
+        _train(cfg, builder, model, train_set, val_set, checkpoint)
+    bad = skipped(folder / SKIPPED_FILE)
+    if bad:
+        logger.warning(f"{len(bad)} damaged samples were skipped, listed in {folder / SKIPPED_FILE}")
+    facts = {
+        "command": cfg.command,
+        "iters": cfg.iters,
+        "seed": cfg.run["seed"],
+        "skipped": len(bad),
+        "seconds": round(time.time() - start),
+    }
+    if val_set is not None:
+        facts |= _metrics(cfg, model, val_set)
+        _write_text(folder / RESULT_FILE, json.dumps(facts, indent=1))
+    return folder
 
 
 def _train(

@@ -1,0 +1,196 @@
+"""Train, evaluate, infer, resume and report, in PaddleSeg's own loops, on tiny data."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+from PIL import Image
+
+from ppeffconv.accelerate import is_accelerated
+
+
+@pytest.fixture
+def runner():
+    from ppeffconv.integrations.ppseg import runner
+
+    return runner
+
+
+def scalars(folder):
+    """What VisualDL recorded, by tag."""
+    from visualdl import LogReader
+
+    found = {}
+    for file in sorted(folder.glob("vdlrecords.*")):
+        reader = LogReader(file_path=str(file))
+        for tag in reader.get_tags()["scalar"]:
+            found.setdefault(tag, []).extend((row.id, row.value) for row in reader.get_data("scalar", tag))
+    return found
+
+
+def test_train_evaluate_infer_resume_and_report(runner, load, data, tmp_path, capsys):
+    folder = runner.train(load("iters=2"))
+    assert {path.name for path in folder.iterdir()} >= {"iter_2", "best_model", "config.yaml", "result.json"}
+    with pytest.raises(ValueError, match="holds a run: --resume continues it"):
+        runner.train(load())
+    runner.train(load(), resume="auto")  # iters=4
+    log = capsys.readouterr().out
+    assert "Resume model from" in log
+    assert "iter: 4/4" in log
+    assert "iter: 3, temperature: 0.1732" in log  # 0.03 ** (2 / 4): it goes on, and does not begin anew
+    curves = scalars(folder)
+    assert [step for step, _ in curves["Train/loss"]] == [1, 2, 3, 4]
+    for (_, total), (_, first), (_, second) in zip(*(curves[f"Train/loss{n}"] for n in ("", "_0", "_1"))):
+        assert total == pytest.approx(first + second, rel=1e-5)
+        assert 0.05 < second < 0.1  # 0.1 times a density below 1
+    result = json.loads((folder / "result.json").read_text())
+    assert curves["Evaluate/mIoU"][-1][1] == pytest.approx(result["miou"], abs=0.05)  # other noise
+    again = runner.evaluate(load())
+    assert again["miou"] == result["miou"]
+    assert again["macs"] < again["macs_without_masks"]
+    assert 0.5 < again["density"] < 1
+
+    (data / "val0.png").write_bytes(b"no image")
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(data / "small.png")
+    pictures = runner.infer(load(), str(data))
+    assert "1 of 17 images cannot be read and were skipped" in capsys.readouterr().out
+    drawn = Image.open(pictures / "pseudo_color_prediction" / "small.png")
+    assert drawn.size == (7, 5)
+    assert len(list((pictures / "added_prediction").iterdir())) == 16
+    check_reports(load, folder, tmp_path, data)
+
+
+def check_reports(load, folder, tmp_path, data):
+    """Milliseconds, table, figure and masks of the finished run."""
+    from ppeffconv.integrations.ppseg import masks, report, speed
+
+    Image.open(data / "val1.png").save(data / "val0.png")
+    speed.measure_runs([folder], images=2, rounds=1)
+    document = tmp_path / "README.md"
+    document.write_text("before\n<!-- segmentation -->\nold\n<!-- /segmentation -->\nafter\n")
+    report.write(document, report.collect(tmp_path))
+    text = document.read_text()
+    assert text.startswith("before\n<!-- segmentation -->\n\n| network |")
+    assert text.endswith("\n<!-- /segmentation -->\nafter\n")
+    assert "old" not in text
+    result = json.loads((folder / "result.json").read_text())
+    milliseconds = json.loads((folder / "speed.json").read_text())["milliseconds"]
+    row = next(line for line in text.splitlines() if line.startswith("| stochastic sampling: "))
+    assert f"| {100 * result['miou']:.1f} | {result['density']:.2f} | {result['macs'] / 1e9:.3f} |" in row
+    assert f"| {milliseconds:.1f} | `train -c " in row
+    assert Image.open(tmp_path / "miou.png").size[0] > 500
+    picture = masks.draw_masks(load(), [str(data / "val1.png"), str(data / "small.png")], tmp_path / "masks.png")
+    assert Image.open(picture).size[0] > 500
+
+
+def test_a_checkpoint_that_a_kill_left_half_is_passed_over(runner, load, capsys):
+    folder = runner.train(load())
+    (folder / "iter_4" / "model.pdopt").write_bytes(b"half")
+    runner.train(load(), resume="auto")
+    log = capsys.readouterr().out
+    assert "is not complete, looking at the one before it" in log
+    assert f"Resume model from {folder / 'iter_2'}" in log
+
+
+def test_the_same_seed_gives_the_same_run(runner, load, tmp_path):
+    results = [runner.train(load("iters=2", f"run.save_dir={tmp_path / name}")) / "iter_2" for name in "ab"]
+    first, second = (paddle.load(str(folder / "model.pdparams")) for folder in results)
+    assert all(np.array_equal(first[key].numpy(), second[key].numpy()) for key in first)
+
+
+def test_kernels_are_switched_on(runner, load):
+    from paddleseg.cvlibs import SegBuilder
+
+    for wanted in (True, False):
+        cfg = load(f"run.accelerate={wanted}")
+        cfg.dic["model"] = {
+            "type": "DeepLabV3P",
+            "num_classes": 3,
+            "aspp_out_channels": 256,
+            "backbone": {"type": "ResNet50_vd"},
+        }
+        model = SegBuilder(cfg).model
+        runner.prepare(model, cfg)
+        assert any(map(is_accelerated, model.sublayers())) == wanted
+
+
+def test_damaged_samples_are_counted_in_the_result(runner, load, data):
+    (data / "train1.png").write_bytes(b"no image")
+    (data / "train2_labels.png").unlink()
+    folder = runner.train(load("iters=2"))
+    assert json.loads((folder / "result.json").read_text())["skipped"] == 1
+    assert "train1.png" in (folder / "skipped.txt").read_text()
+
+
+def test_images_smaller_than_the_stride_train(runner, load, data):
+    for path in data.glob("*.png"):
+        Image.open(path).crop((0, 0, 7, 5)).save(path)
+    assert 0 <= json.loads((runner.train(load("iters=2")) / "result.json").read_text())["miou"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("iterss=3", r"no argument 'iterss'. Did you mean 'iters'"),
+        ("run.save_intervall=3", r"run has no argument 'save_intervall'. Did you mean 'save_interval'"),
+        ("model.backbone.name=resnet17", r"unknown model 'resnet17'. Did you mean 'resnet1"),
+        ("model.backbone.depth=3", r"unexpected keyword argument 'depth'"),
+        ("model.type=DilatedFNP", r"DilatedFNP"),
+        ("train_dataset.num_classes=5", r"`num_classes` is not consistent"),
+        ("model.backbone.auxiliary.spares=1", r"offers no loss 'spares'"),
+        ("batch_size=9", r"batch_size 9 is more than the 4 training samples"),
+        ("iters", r"expected KEY=VALUE"),
+    ],
+)
+def test_bad_settings(runner, load, override, message):
+    with pytest.raises(ValueError, match=message):
+        runner.train(load(override))
+
+
+def test_missing_things(runner, load, tmp_path):
+    from ppeffconv.integrations.ppseg.settings import RunConfig
+
+    with pytest.raises(FileNotFoundError, match="no configuration at"):
+        RunConfig(tmp_path / "none.yaml")
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint: train first"):
+        runner.evaluate(load())
+    with pytest.raises(FileNotFoundError, match="train_path"):
+        runner.train(load(f"train_dataset.train_path={tmp_path / 'none.txt'}"))
+    with pytest.raises(FileNotFoundError, match="expected a folder iter_N"):
+        runner.train(load(), resume=str(tmp_path))
+
+
+def test_weights_of_another_network(runner, load, tmp_path):
+    paddle.save({"a": paddle.zeros([1])}, str(tmp_path / "w.pdparams"))
+    with pytest.raises(ValueError, match="does not fit DilatedFPN"):
+        runner.evaluate(load(), str(tmp_path / "w.pdparams"))
+
+
+def test_the_saved_configuration_is_the_run(runner, load):
+    from ppeffconv.integrations.ppseg.settings import RunConfig
+
+    cfg = load("iters=7")
+    folder = cfg.run_dir
+    folder.mkdir()
+    (folder / "config.yaml").write_text(str(cfg))
+    assert yaml.safe_load(str(cfg)) == RunConfig(folder / "config.yaml").dic
+
+
+def test_commands(load, tmp_path, capsys):
+    from ppeffconv.integrations.ppseg.__main__ import main, parser
+
+    load()  # writes tiny.yaml
+    config = ["-c", str(tmp_path / "tiny.yaml"), "-o", "iters=2"]
+    main(parser().parse_args(["train", *config]))
+    assert f"run:      {tmp_path / 'run'}" in capsys.readouterr().out
+    main(parser().parse_args(["eval", *config, "--weights", str(tmp_path / "run" / "best_model")]))
+    assert "mIoU 0." in capsys.readouterr().out.splitlines()[-1]
+    times = tmp_path / "times.json"
+    main(parser().parse_args(["speed", *config, "--rounds", "1", "--output", str(times)]))
+    result = json.loads(times.read_text())
+    assert result["speedup"] == pytest.approx(result["seconds_without"] / result["seconds"])
+    assert result["batch"] == [2, 3, 64, 64]
