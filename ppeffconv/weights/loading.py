@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,20 @@ import numpy as np
 import paddle
 from paddle import nn
 
-UNREADABLE = (EOFError, pickle.UnpicklingError, ValueError, RuntimeError, LookupError, AttributeError, ImportError)
+from .bfloat16 import from_bits
+from .formats import read_file
 
-
-def read_file(path: str | Path) -> Any:
-    """Read a file that ``paddle.save`` wrote, tensors as NumPy arrays; RuntimeError that names it if it is damaged."""
-    try:
-        return paddle.load(str(path), return_numpy=True)
-    except UNREADABLE as error:
-        raise RuntimeError(f"cannot read {path}: it is damaged or not a file of Paddle's ({error})") from None
+FLOATING = (paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64)
 
 
 def read_weights(path: str | Path) -> Mapping[str, np.ndarray]:
-    """Read a ``.pdparams`` file; RuntimeError if it is damaged, ValueError if it holds something else."""
+    """Read a file of weights by name, such as ``.pdparams`` or ``.safetensors``.
+
+    Raises:
+        FileNotFoundError: no such file.
+        RuntimeError: it is damaged.
+        ValueError: it holds something else.
+    """
     state = read_file(path)
     if not isinstance(state, Mapping):
         raise ValueError(f"{path} holds a {type(state).__name__}, expected a mapping of names to weights")
@@ -31,14 +31,12 @@ def read_weights(path: str | Path) -> Mapping[str, np.ndarray]:
 
 
 def load_weights(net: nn.Layer, path: str | Path) -> None:
-    """Load a ``.pdparams`` file into ``net``; every key and shape must fit.
+    """Load a file such as ``.pdparams`` or ``.safetensors`` into ``net``; every key and shape must fit.
 
     Raises:
         FileNotFoundError: no such file.
         RuntimeError, ValueError: the file is damaged, holds something else, or belongs to another network.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no weight file at {path}")
     load_state(net, read_weights(path), str(path))
 
 
@@ -70,12 +68,16 @@ def load_state(net: nn.Layer, state: Mapping[str, Any], source: str, optional: t
                 )
         raise ValueError(". ".join(parts))
     for key, value in state.items():
-        own[key].set_value(np.asarray(value, dtype=_numpy_dtype(own[key])))
+        own[key].set_value(_values_for(own[key], value))
 
 
 def _shape(value: Any) -> list[int]:
     return list(getattr(value, "shape", np.shape(value)))
 
 
-def _numpy_dtype(tensor: paddle.Tensor) -> str:
-    return "float32" if tensor.dtype == paddle.bfloat16 else str(tensor.dtype).removeprefix("paddle.")
+def _values_for(tensor: paddle.Tensor, value: Any) -> np.ndarray:
+    value = np.asarray(value)
+    if value.dtype == np.uint16 and tensor.dtype in FLOATING:  # Paddle's way to hand bfloat16 to NumPy
+        value = from_bits(value)
+    dtype = "float32" if tensor.dtype == paddle.bfloat16 else str(tensor.dtype).removeprefix("paddle.")
+    return value.astype(dtype, copy=False)
