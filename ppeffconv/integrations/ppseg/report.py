@@ -91,6 +91,21 @@ def machine(rows: list[Row]) -> str:
     )
 
 
+def acceleration(path: Path) -> str:
+    """What the command ``speed`` measured, in words; empty if there is no such file."""
+    if not path.is_file():
+        return ""
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    network = f"{facts['model']} with {facts['backbone']['type']}"
+    after, before = (1000 * facts[key] for key in ("seconds", "seconds_without"))
+    shape = "x".join(map(str, facts["batch"]))
+    return (
+        f"`ppeffconv.accelerate` makes a training step of PaddleSeg's own {network} {facts['speedup']:.2f} times as "
+        f"fast: {after:.0f} ms instead of {before:.0f} for a batch of {shape}, {facts['machine']['cpu']}, "
+        f"{facts['threads']} threads, in turns with Paddle's kernels, {facts['rounds']} rounds."
+    )
+
+
 def draw(rows: list[Row], path: Path) -> None:
     """mIoU against multiply-adds, and against milliseconds where they were measured; bars are standard deviations."""
     timed = all(_times(row) for row in rows)
@@ -122,6 +137,8 @@ def draw(rows: list[Row], path: Path) -> None:
 def write(document: Path, rows: list[Row]) -> None:
     """Put table and figure between the markers of ``document``; the figure and ``results.json`` lie beside it.
 
+    So does ``accelerate.json``, if the command ``speed`` has written it.
+
     Raises:
         FileNotFoundError: there is no document.
         ValueError: it has no markers.
@@ -129,8 +146,9 @@ def write(document: Path, rows: list[Row]) -> None:
     if not document.is_file():
         raise FileNotFoundError(f"there is no {document}")
     old = document.read_text(encoding="utf-8")
+    faster = acceleration(document.with_name("accelerate.json"))
     figure = "![mIoU against multiply-adds and milliseconds](miou.png)"
-    block = "\n\n".join(filter(None, [BEGIN, table(rows), machine(rows), figure, END]))
+    block = "\n\n".join(filter(None, [BEGIN, table(rows), machine(rows), figure, faster, END]))
     new, count = re.subn(f"{BEGIN}.*?{END}", lambda _: block, old, flags=re.DOTALL)
     if count != 1:
         raise ValueError(f"{document} must hold the markers {BEGIN} and {END} once, it has {count}")

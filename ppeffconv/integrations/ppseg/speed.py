@@ -57,7 +57,7 @@ def compare_steps(cfg: RunConfig, rounds: int = 10) -> dict[str, Any]:
         "speedup": median(slow / fast for fast, slow in pairs),
         "rounds": rounds,
         "batch": list(batch["img"].shape),
-        "machine": describe(),
+        **_machine(),
     }
 
 
@@ -81,8 +81,7 @@ def measure_runs(folders: Sequence[Path], images: int = 40, rounds: int = 3) -> 
                     if turn >= 0:
                         taken.append(1000 * seconds)
     for folder, taken in zip(folders, times):
-        content = {"milliseconds": round(median(taken), 2), "images": images, "rounds": rounds, "machine": describe()}
-        content["threads"] = paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"]
+        content = {"milliseconds": round(median(taken), 2), "images": images, "rounds": rounds, **_machine()}
         with replacing(folder / SPEED_FILE) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -102,6 +101,11 @@ def _step(model: nn.Layer, optimizer: Any, losses: dict[str, Any], batch: dict[s
     sum(total_losses(model, model(batch["img"]), losses, batch)).backward()
     optimizer.step()
     optimizer.clear_grad()
+
+
+def _machine() -> dict[str, Any]:
+    threads = paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"]
+    return {"threads": threads, "machine": describe()}
 
 
 def _seconds(work: Callable[[], Any]) -> float:

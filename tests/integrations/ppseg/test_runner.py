@@ -71,12 +71,16 @@ def check_reports(load, folder, tmp_path, data):
     Image.open(data / "val1.png").save(data / "val0.png")
     speed.measure_runs([folder], images=2, rounds=1)
     document = tmp_path / "README.md"
+    facts = {"model": "Net", "backbone": {"type": "B"}, "speedup": 1.5, "seconds": 0.2, "seconds_without": 0.3}
+    facts |= {"batch": [2, 3, 8, 8], "machine": {"cpu": "C"}, "threads": 2, "rounds": 4}
+    (tmp_path / "accelerate.json").write_text(json.dumps(facts))
     document.write_text("before\n<!-- segmentation -->\nold\n<!-- /segmentation -->\nafter\n")
     report.write(document, report.collect(tmp_path))
     text = document.read_text()
     assert text.startswith("before\n<!-- segmentation -->\n\n| network |")
     assert text.endswith("\n<!-- /segmentation -->\nafter\n")
     assert "old" not in text
+    assert "Net with B 1.50 times as fast: 200 ms instead of 300 for a batch of 2x3x8x8, C, 2 threads" in text
     result = json.loads((folder / "result.json").read_text())
     milliseconds = json.loads((folder / "speed.json").read_text())["milliseconds"]
     row = next(line for line in text.splitlines() if line.startswith("| stochastic sampling: "))
