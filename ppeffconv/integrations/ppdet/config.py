@@ -36,7 +36,7 @@ OPTIONS = {
     "vdl_log_dir": None,
     "output_eval": None,
 }
-_MODULES = {name: entry for name, entry in workspace.global_config.items() if isinstance(entry, SchemaDict)}
+_MODULES: dict[str, SchemaDict] = {}  # all that are registered, by name
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> workspace.AttrDict:
@@ -82,6 +82,8 @@ def run_dir(cfg: Mapping[str, Any]) -> Path:
 
 def _forget() -> None:
     """Empty PaddleDetection's configuration but for the modules that are registered."""
+    registered = {name: entry for name, entry in workspace.global_config.items() if isinstance(entry, SchemaDict)}
+    _MODULES.update(registered)  # a configuration may have put a data set in a module's place
     workspace.global_config.clear()
     for name, module in _MODULES.items():
         module.clear()

@@ -123,7 +123,7 @@ def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 
         The folder with drawings and list: ``output``, or ``infer`` in the run's folder.
 
     Raises:
-        FileNotFoundError: no images or no weights.
+        FileNotFoundError: no images, no weights, or no file that names the classes.
         ValueError: none of the images can be read.
     """
     files, folder = [], Path(output or config.run_dir(cfg) / "infer")
@@ -135,6 +135,9 @@ def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 
     if not files:
         raise ValueError(f"none of the images in {images} can be read")
     trainer = EffConvTrainer(cfg, "test")
+    names = trainer.dataset.get_anno()
+    if names is None or not Path(names).is_file():  # PaddleDetection would take the names of COCO's classes
+        raise FileNotFoundError(f"no annotation file {names}, which names the classes; see TestDataset.anno_path")
     load_weights(trainer, cfg, weights)
     trainer.predict(files, draw_threshold=threshold, output_dir=str(folder), save_results=True)
     return folder

@@ -48,6 +48,21 @@ def test_the_queue_names_what_there_is():
         assert re.search(r" -r\b", command)
 
 
+def test_a_users_own_module_stays(tmp_path):
+    from ppdet.core.workspace import global_config, register
+
+    load(FILES[0])
+
+    @register
+    class OwnNeck:
+        def __init__(self, width=3):
+            self.width = width
+
+    assert load(FILES[0], "OwnNeck.width=4")["OwnNeck"]["width"] == 4
+    assert global_config["OwnNeck"]["width"] == 4
+    assert load(FILES[0])["OwnNeck"]["width"] == 3
+
+
 def test_loading_again_forgets_the_last_one(tmp_path):
     assert load(FILES[0], "num_classes=7")["num_classes"] == 7
     (tmp_path / "a.yml").write_text("architecture: FasterRCNN\n")

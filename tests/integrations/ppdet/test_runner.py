@@ -148,6 +148,8 @@ def test_missing_weights_and_images(load, coco):
         runner.evaluate(load(), weights=str(coco / "other"))
     with pytest.raises(FileNotFoundError, match="no image or folder"):
         runner.infer(load(), "nowhere")
+    with pytest.raises(FileNotFoundError, match="which names the classes"):
+        runner.infer(load("TestDataset.anno_path=null"), str(coco / "images"))
     (coco / "none").mkdir()
     (coco / "none" / "a.png").write_bytes(b"")
     with pytest.raises(ValueError, match="none of the images"):
