@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,7 +113,6 @@ def _run(cfg: RunConfig, resume: str | None) -> Path:
     prepare(model, cfg, step)
     set_seed(cfg.run["seed"] + step)  # a resumed run draws other noise than its beginning
     _write_text(folder / CONFIG_FILE, str(cfg))
-    start = time.time()
     if step < cfg.iters:
         _train(cfg, builder, model, train_set, val_set, checkpoint)
     bad = skipped(folder / SKIPPED_FILE)
@@ -126,7 +123,6 @@ def _run(cfg: RunConfig, resume: str | None) -> Path:
         "iters": cfg.iters,
         "seed": cfg.run["seed"],
         "skipped": len(bad),
-        "seconds": round(time.time() - start),
     }
     if val_set is not None:
         facts |= _metrics(cfg, model, val_set)
@@ -211,7 +207,6 @@ def _find_checkpoint(folder: Path, resume: str | None) -> Path | None:
                 read_file(checkpoint / name)
         except (RuntimeError, OSError) as error:
             logger.warning(f"{checkpoint} is not complete, looking at the one before it ({error})")
-            shutil.rmtree(checkpoint)
         else:
             return checkpoint
     return None
