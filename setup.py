@@ -40,6 +40,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["ppeffconv", "ppeffconv.*"]),
+    package_data={"ppeffconv.weights": ["table.yaml", "files/*.safetensors"]},
     # numpy 2.4 breaks float() of one-element tensors in Paddle 3.3.1
     install_requires=[
         "numpy>=1.21,<2.4",

@@ -11,7 +11,7 @@ from paddle import nn
 
 from ..layers import METHODS, UniformSampling
 from ..registry import Registry, check_names
-from ..weights import load_weights
+from ..weights import find_pretrained, pretrained_models
 from .depth_upsampler import JointUpNet
 from .octave_resnet import OctaveResNet
 from .resnet import ResNet
@@ -91,15 +91,21 @@ def _register_resnets(prefix: str, network: Callable[..., nn.Layer], imagenet: d
 _register_all()
 
 
-def create_model(name: str, pretrained: bool | str | Path = False, num_classes: int = 1000, **kwargs: Any) -> nn.Layer:
+def create_model(
+    name: str, pretrained: bool | str | Path = False, num_classes: int | None = None, **kwargs: Any
+) -> nn.Layer:
     """Build a network by name: Tensor [N, in_channels, H, W] -> logits [N, num_classes].
 
     Those named ``*_up_net`` upsample depth and have no classes: see `JointUpNet`.
 
     Args:
         name: see `list_models`.
-        pretrained: False for random weights, or the path of a ``.pdparams`` file.
-        num_classes: width of the classifier.
+        pretrained: False for random weights; True for the first published ones (see `list_models`); the tag of others,
+            such as "paddle" (`python -m ppeffconv.weights list` shows them; networks of a method take the layers that
+            fit); the path of a weight file with this package's names; or an https address of one, perhaps with
+            "#sha256=<digits>" at its end. Published weights bring the arguments that they need.
+        num_classes: width of the classifier; default: 1000, or that of the published weights. Another width than theirs
+            leaves the classifier random.
         kwargs: in_channels=3; for ResNets width (of the first stage: 64, or 16 with a CIFAR stem), output_stride=32,
             features_only=False, out_indices, zero_init_residual, deformable=False (see `ResNet`), for VGG
             head="imagenet"|"cifar"; and the method's own arguments (alpha, ratio, delta, mode, se_ratio, window, ...).
@@ -107,15 +113,14 @@ def create_model(name: str, pretrained: bool | str | Path = False, num_classes: 
     Raises:
         ValueError: unknown name or argument (with the nearest known one), or weights that do not fit.
         FileNotFoundError: no such weight file, or ``pretrained=True`` where no published weights are known.
+        RuntimeError: weights that could not be downloaded or read.
     """
-    net = MODELS.get(name)(num_classes=num_classes, **kwargs)
-    if pretrained is True:
-        raise FileNotFoundError(
-            f"no pretrained weights are known for '{name}' (list_models(pretrained=True) names those that have some); "
-            "use pretrained=False for random weights, or pretrained='path/to/weights.pdparams'"
-        )
-    if pretrained:
-        load_weights(net, pretrained)
+    network = MODELS.get(name)
+    weights = find_pretrained(name, pretrained)
+    if weights is None:
+        return network(num_classes=1000 if num_classes is None else num_classes, **kwargs)
+    net = network(num_classes=weights.classes if num_classes is None else num_classes, **weights.arguments(kwargs))
+    weights.load(net)
     return net
 
 
@@ -125,4 +130,5 @@ def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
     Args:
         pretrained: only those with published weights that `create_model` can fetch.
     """
-    return [] if pretrained else MODELS.list(pattern)
+    known = pretrained_models() if pretrained else MODELS
+    return [name for name in MODELS.list(pattern) if name in known]

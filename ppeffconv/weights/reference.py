@@ -14,7 +14,7 @@ from ..registry import did_you_mean
 from .loading import load_state
 
 # Keys are ours but for these rewrites, applied in order. A prefix rule must match every key of the checkpoint to apply.
-_PREFIXES = (r"module\.", r"\d+\.", r"backbone\.")
+_PREFIXES = (r"(arg|aux):", r"module\.", r"\d+\.", r"backbone\.")
 _COMMON = ((r"\.running_mean$", "._mean"), (r"\.running_var$", "._variance"))
 _GLUON = (
     (r"^L(\d+)_B(\d+)\.", lambda m: f"layer{m[1]}.{int(m[2])}."),
@@ -22,7 +22,17 @@ _GLUON = (
     (r"\.beta$", ".bias"),
     *_COMMON,
 )
+# paddle.vision's VGG-16 has no BatchNorm: its layers are convolution, ReLU and pooling
+_VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)  # 0 is a pooling
+_VGG_THEIRS = {sum(1 if w == 0 else 2 for w in _VGG_WIDTHS[:i]): i for i, w in enumerate(_VGG_WIDTHS) if w}
+_VGG = {theirs: sum(1 if w == 0 else 3 for w in _VGG_WIDTHS[:i]) for theirs, i in _VGG_THEIRS.items()}
+_PADDLE = (
+    (r"^features\.(\d+)\.(weight|bias)$", lambda m: f"features.{_VGG.get(int(m[1]), m[1])}.{m[2]}"),
+    (r"^classifier\.(\d+)\.", lambda m: f"head.{int(m[1]) + 2}."),
+)
+PADDLE = "PaddlePaddle/Paddle"
 SOURCES = {
+    PADDLE: _PADDLE,
     "d-li14/octconv.pytorch": _COMMON,
     "facebookresearch/OctConv": _GLUON,
     "qiulinzhang/SPConv.pytorch": _COMMON,
@@ -41,21 +51,15 @@ def load_reference(net_or_layer: nn.Layer, state_dict: Mapping[str, Any], source
         state_dict: their keys to numpy arrays or torch tensors of any float type; a file's outer dictionary with a
             "state_dict" entry is accepted, ``num_batches_tracked`` is ignored, and a common prefix ("module.", an
             fp16 wrapper's "1.", "backbone.") is stripped.
-        source: the repository that the checkpoint comes from, one of `SOURCES`. For "facebookresearch/OctConv" the
+        source: the repository that the checkpoint comes from, one of `SOURCES`. "PaddlePaddle/Paddle" means the ResNets
+            and VGG-16 of paddle.vision. For "facebookresearch/OctConv" the
             structural Gluon names are understood, not those of the older symbol files.
 
     Raises:
         ValueError: unknown source, or keys that are missing, unexpected or misshapen (all of them are listed).
     """
-    arrays = _read(state_dict)
-    renamed = {ours: arrays[theirs] for theirs, ours in _rename(arrays, source).items()}
-    linear = _linear_weights(net_or_layer)
+    renamed = converted(net_or_layer, state_dict, source)
     own = net_or_layer.state_dict()
-    for key, value in renamed.items():
-        if key in linear and value.ndim == 2:
-            renamed[key] = value.T  # [out, in] there, [in, out] in Paddle
-        elif value.ndim == 0 and key in own and own[key].size == 1:
-            renamed[key] = value.reshape(own[key].shape)
     optional = tuple(key for key in own if key.endswith(_SCALARS))
     load_state(net_or_layer, renamed, f"the {source} checkpoint", optional)
     left_out = [key for key in optional if key not in renamed]
@@ -63,6 +67,25 @@ def load_reference(net_or_layer: nn.Layer, state_dict: Mapping[str, Any], source
         logging.getLogger("ppeffconv").warning(
             "the %s checkpoint leaves out %s; kept at the present values", source, ", ".join(left_out)
         )
+
+
+def converted(net_or_layer: nn.Layer, state_dict: Mapping[str, Any], source: str) -> dict[str, np.ndarray]:
+    """Return an authors' checkpoint with our keys and layouts, for ``net_or_layer``, whether it fits or not.
+
+    Raises:
+        ValueError: unknown source, or no mapping of keys.
+    """
+    arrays = _read(state_dict)
+    renamed = {ours: arrays[theirs] for theirs, ours in _rename(arrays, source).items()}
+    if source == PADDLE:
+        return _without_norms(renamed)
+    linear, own = _linear_weights(net_or_layer), net_or_layer.state_dict()
+    for key, value in renamed.items():
+        if key in linear and value.ndim == 2:
+            renamed[key] = value.T  # [out, in] there, [in, out] in Paddle
+        elif value.ndim == 0 and key in own and own[key].size == 1:
+            renamed[key] = value.reshape(own[key].shape)
+    return renamed
 
 
 def reference_keys(net_or_layer: nn.Layer, state_dict: Mapping[str, Any], source: str) -> dict[str, str]:
@@ -95,6 +118,22 @@ def _rename(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, str]:
     for pattern, replacement in SOURCES[source]:
         names = {key: re.sub(pattern, replacement, name) for key, name in names.items()}
     return names
+
+
+def _without_norms(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Add to a VGG without BatchNorm those that change nothing in eval mode."""
+    norms = {}
+    for place in _VGG.values():
+        if f"features.{place}.bias" in state:
+            one = np.ones_like(state[f"features.{place}.bias"])
+            values = {
+                "weight": one * np.sqrt(1 + 1e-5, dtype=one.dtype),
+                "bias": 0 * one,
+                "_mean": 0 * one,
+                "_variance": one,
+            }
+            norms |= {f"features.{place + 1}.{key}": value for key, value in values.items()}
+    return norms | state
 
 
 def _linear_weights(net: nn.Layer) -> set[str]:

@@ -112,7 +112,7 @@ def test_a_checkpoint_of_another_net():
 def test_unknown_source():
     with pytest.raises(ValueError, match="Did you mean 'qiulinzhang/SPConv.pytorch'"):
         load_reference(SPConv2D(4, 4), {}, "qiulinzhang/SPConv")
-    assert len(SOURCES) == 6
+    assert len(SOURCES) == 7
 
 
 def test_reference_keys():

@@ -1,0 +1,173 @@
+"""`create_model(..., pretrained=...)`: tags, files, addresses, mirrors, heads, and networks that fit in part."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import replace
+
+import numpy as np
+import paddle
+import pytest
+from safetensors.numpy import save_file
+
+import ppeffconv
+from ppeffconv.utils import transfer
+from ppeffconv.weights import pretrained as module
+from ppeffconv.weights import table as read_table
+from ppeffconv.weights.reference import converted
+from ppeffconv.weights.table import rows as rows_of
+from ppeffconv.weights.table import starts as starts_of
+from tests.utils.http_server import Server, whole
+
+PADDLE = "PaddlePaddle/Paddle"
+
+
+def saved(net, path):
+    paddle.save(net.state_dict(), str(path))
+    return path.read_bytes()
+
+
+def same(ours, theirs):
+    return all((value == theirs.state_dict()[key]).all() for key, value in ours.state_dict().items())
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server that is the mirror."""
+    monkeypatch.setenv("PPEFFCONV_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(transfer, "FIRST_WAIT", 0.001)
+    for name in ("PPEFFCONV_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Server() as server:
+        monkeypatch.setenv("PPEFFCONV_WEIGHTS_URL", f"{server.url}/mirror/")
+        yield server
+
+
+@pytest.fixture
+def resnet18(server, tmp_path, monkeypatch):
+    """paddle.vision's ResNet-18, as Paddle publishes it; but for the values, which are random."""
+    theirs = paddle.vision.models.resnet18()
+    content = saved(theirs, tmp_path / "theirs.pdparams")
+    (row,) = rows_of("resnet18")
+    row = replace(row, md5=hashlib.md5(content).hexdigest(), size=len(content))
+    monkeypatch.setattr(module, "rows", lambda model: rows_of(model, [row]))
+    monkeypatch.setattr(module, "starts", lambda model: starts_of(model, [row]))
+    server.plan("/mirror/paddle-hapi.bj.bcebos.com/models/resnet18.pdparams", whole(content))
+    return theirs
+
+
+@pytest.fixture
+def messages(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("ppeffconv"), "propagate", True)
+    return caplog
+
+
+def test_all_that_may_be_given_for_paddles_resnet(resnet18, server, tmp_path, messages):
+    ours = ppeffconv.create_model("resnet18", pretrained=True)
+    assert same(ours, resnet18)
+    x = paddle.randn([1, 3, 65, 47])
+    resnet18.eval(), ours.eval()
+    np.testing.assert_allclose(ours(x).numpy(), resnet18(x).numpy(), rtol=1e-4, atol=1e-4)
+    again = ppeffconv.create_model("resnet18", pretrained="paddle", num_classes=1000, output_stride=8)
+    assert same(again, resnet18)
+    assert len(server.seen) == 1
+    cached = tmp_path / "home" / "weights" / "paddle-hapi.bj.bcebos.com" / "models" / "resnet18.pdparams"
+    assert same(ppeffconv.create_model("resnet18", pretrained=cached), resnet18)
+    assert not messages.records or "downloading" in messages.text
+
+    features = ppeffconv.create_model("resnet18", pretrained=True, features_only=True)
+    assert same(features, resnet18)
+
+    other = ppeffconv.create_model("resnet18", pretrained=True, num_classes=7)
+    assert other.fc.weight.shape == [512, 7]
+    assert (other.layer4[1].conv2.weight == resnet18.layer4[1].conv2.weight).all()
+    assert "the classifier (fc.weight, fc.bias) is for other classes" in messages.text
+
+    with pytest.raises(ValueError, match=r"conv1.weight: got \[64, 3, 7, 7\], expected \[64, 1, 7, 7\]"):
+        ppeffconv.create_model("resnet18", pretrained=True, in_channels=1)
+
+
+def test_a_method_takes_the_layers_that_fit(resnet18, messages):
+    net = ppeffconv.create_model("sp_resnet18", pretrained="paddle")
+    assert (net.conv1.weight == resnet18.conv1.weight).all()
+    assert (net.bn1._variance == resnet18.bn1._variance).all()
+    assert (net.fc.weight == resnet18.fc.weight).all()
+    assert "come from resnet18.paddle; random are those of layer1.0.conv1" in messages.text
+    with pytest.raises(FileNotFoundError, match=r"known for 'sp_resnet18'; its tags: paddle \(the layers that fit\)"):
+        ppeffconv.create_model("sp_resnet18", pretrained=True)
+    with pytest.raises(
+        FileNotFoundError, match="no weight file at padle, and no tag of 'sp_resnet18'; its tags: paddle"
+    ):
+        ppeffconv.create_model("sp_resnet18", pretrained="padle")
+
+
+@pytest.mark.parametrize("depth", [34, 50])
+def test_the_other_resnets_have_the_same_keys(depth):
+    """Keys and shapes tell; values go the same way as ResNet-18's."""
+    theirs = getattr(paddle.vision.models, f"resnet{depth}")().state_dict()
+    ours = ppeffconv.create_model(f"resnet{depth}").state_dict()
+    assert {k: v.shape for k, v in theirs.items()} == {k: v.shape for k, v in ours.items()}
+
+
+def test_paddles_vgg():
+    """It has no BatchNorm; ours have those that change nothing."""
+    theirs = paddle.vision.models.vgg16(num_classes=0, with_pool=False)
+    for layer in theirs.sublayers():
+        if isinstance(layer, paddle.nn.Conv2D):
+            layer.bias.set_value(paddle.randn(layer.bias.shape))
+    ours = ppeffconv.create_model("vgg16", head="cifar").features
+    state = {k.replace("features.", ""): v for k, v in converted(ours, theirs.state_dict(), PADDLE).items()}
+    assert set(state) == set(ours.state_dict())
+    ours.set_state_dict(state)
+    ours.eval(), theirs.eval()
+    x = paddle.randn([1, 3, 64, 32])
+    np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_paddles_vgg_classifier():
+    names = {f"classifier.{i}.weight": np.zeros((2, 3)) for i in (0, 3, 6)}
+    got = converted(paddle.nn.Layer(), names, PADDLE)
+    assert list(got) == ["head.2.weight", "head.5.weight", "head.8.weight"]
+    assert all(value.shape == (2, 3) for value in got.values())  # Paddle's matrices lie as ours
+    head = ppeffconv.models.vgg._head("imagenet", ppeffconv.models.resnet.ConvSlots(), 10)
+    assert [name for name, layer in head.named_sublayers() if isinstance(layer, paddle.nn.Linear)] == ["2", "5", "8"]
+
+
+def test_an_address(server, tmp_path):
+    net = ppeffconv.create_model("resnet20", num_classes=3)
+    save_file({key: value.numpy() for key, value in net.state_dict().items()}, tmp_path / "x.safetensors")
+    content = (tmp_path / "x.safetensors").read_bytes()
+    url = server.plan("/x.safetensors", whole(content))
+    digits = hashlib.sha256(content).hexdigest()
+    assert same(ppeffconv.create_model("resnet20", f"{url}#sha256={digits}", num_classes=3), net)
+    server.plan("/y.safetensors", whole(content))
+    with pytest.raises(RuntimeError, match=f"the file has sha256 {digits}"):
+        ppeffconv.create_model("resnet20", f"{server.url}/y.safetensors#sha256={'0' * 64}", num_classes=3)
+    assert same(ppeffconv.create_model("resnet20", f"{server.url}/y.safetensors", num_classes=3), net)
+    pins = list((tmp_path / "home").rglob("y.safetensors.sha256"))
+    assert [pin.read_text() for pin in pins] == [f"{digits}  y.safetensors\n"]
+    with pytest.raises(ValueError, match="expected '#sha256='"):
+        ppeffconv.create_model("resnet20", f"{url}#crc=1")
+
+
+def test_offline_without_the_file(server, monkeypatch):
+    monkeypatch.setenv("PPEFFCONV_OFFLINE", "1")
+    with pytest.raises(
+        RuntimeError, match=r"OFFLINE is set.*resnet50\.pdparams \(md5 ca6f485ee1ab0492d38f323885b0ad80\)"
+    ):
+        ppeffconv.create_model("resnet50", pretrained=True)
+
+
+def test_weights_that_nobody_has_opened_come_only_when_asked_for(monkeypatch):
+    row = replace(rows_of("oct_mobilenet_v1", read_table())[0], model="oct_resnet20")
+    monkeypatch.setattr(module, "rows", lambda model: rows_of(model, [row]))
+    with pytest.raises(
+        FileNotFoundError, match="no pretrained weights are known for 'oct_resnet20'; its tags: facebook"
+    ):
+        ppeffconv.create_model("oct_resnet20", pretrained=True)
+    found = module.find_pretrained("oct_resnet20", row.tag)
+    assert found.arguments({}) == {"alpha": 0.375}
+    assert found.arguments({"alpha": 0.375, "output_stride": 8}) == {"alpha": 0.375, "output_stride": 8}
+    with pytest.raises(ValueError, match=f"oct_resnet20.{row.tag} was trained with alpha=0.375; got alpha=0.5"):
+        found.arguments({"alpha": 0.5})
