@@ -102,7 +102,7 @@ def load_trained(cfg: RunConfig, weights: str | None = None) -> tuple[SegBuilder
 def _run(cfg: RunConfig, resume: str | None) -> Path:
     folder = cfg.run_dir
     checkpoint = _find_checkpoint(folder, resume)
-    if checkpoint is None and any(folder.glob("iter_*")):
+    if resume is None and any(folder.glob("iter_*")):
         raise ValueError(f"{folder} holds a run: --resume continues it; or choose another run.save_dir")
     step = _step(checkpoint) if checkpoint else 0
     set_seed(cfg.run["seed"])
@@ -115,15 +115,12 @@ def _run(cfg: RunConfig, resume: str | None) -> Path:
     _write_text(folder / CONFIG_FILE, str(cfg))
     if step < cfg.iters:
         _train(cfg, builder, model, train_set, val_set, checkpoint)
+    else:
+        load_weights(model, checkpoint / PARAMS)
     bad = skipped(folder / SKIPPED_FILE)
     if bad:
         logger.warning(f"{len(bad)} damaged samples were skipped, listed in {folder / SKIPPED_FILE}")
-    facts = {
-        "command": cfg.command,
-        "iters": cfg.iters,
-        "seed": cfg.run["seed"],
-        "skipped": len(bad),
-    }
+    facts = {"command": cfg.command, "iters": cfg.iters, "seed": cfg.run["seed"], "skipped": len(bad)}
     if val_set is not None:
         facts |= _metrics(cfg, model, val_set)
         _write_text(folder / RESULT_FILE, json.dumps(facts, indent=1))

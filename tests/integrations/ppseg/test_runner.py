@@ -98,6 +98,19 @@ def test_a_checkpoint_that_a_kill_left_half_is_passed_over(runner, load, capsys)
     log = capsys.readouterr().out
     assert "is not complete, looking at the one before it" in log
     assert f"Resume model from {folder / 'iter_2'}" in log
+    (folder / "iter_2" / "model.pdopt").write_bytes(b"half")
+    (folder / "iter_4" / "model.pdparams").write_bytes(b"half")
+    runner.train(load(), resume="auto")  # none is left: from the beginning
+    assert "Resume model from" not in capsys.readouterr().out
+
+
+def test_a_finished_run_is_only_evaluated_again(runner, load, capsys):
+    folder = runner.train(load())
+    before = (folder / "result.json").read_text()
+    capsys.readouterr()
+    assert runner.train(load(), resume="auto") == folder
+    assert (folder / "result.json").read_text() == before
+    assert "[TRAIN]" not in capsys.readouterr().out
 
 
 def test_the_same_seed_gives_the_same_run(runner, load, tmp_path):
