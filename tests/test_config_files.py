@@ -47,8 +47,10 @@ def test_loads_and_names_what_exists(path):
         if name in DEPTH:
             pair = np.zeros((*DEPTH[name], 3), np.uint8), np.zeros(DEPTH[name], np.float32)
             x, target = build_transforms(block["transforms"])(pair)
-            crop = 96 if name == "SceneDepth" else 256
-            side = (crop, crop) if split == "Train" else DEPTH[name]
+            side = DEPTH[name]
+            if split == "Train":
+                side = [block["transforms"][0]["RandomCropPair"]["size"]] * 2
+                assert side[0] % 16 == 0
             assert (x.shape, target.shape) == ((4, *side), (1, *side))
             continue
         channels = cfg["Arch"].get("in_channels", 3)
