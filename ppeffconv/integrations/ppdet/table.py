@@ -1,0 +1,79 @@
+"""The table of a README, from the folders of finished runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import yaml
+
+from ...utils.files import replacing
+from . import callbacks
+from .speed import MEASURED
+
+BEGIN, END = "<!-- detection -->", "<!-- /detection -->"
+HEADER = "| configuration | AP | AP50 | density | G MACs | M parameters | detector, ms | backbone in deploy form, ms |"
+
+
+def collect(root: Path) -> list[dict[str, Any]]:
+    """Return a row for each configuration with finished runs under ``root``, in the order of their names.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for history in sorted(root.rglob(callbacks.HISTORY)):
+        folder = history.parent
+        settings = yaml.safe_load((folder / f"{folder.name}.yaml").read_text(encoding="utf-8"))
+        score = callbacks.final_score(folder, settings["epoch"])
+        if score is not None:
+            speed = folder / MEASURED
+            measured = json.loads(speed.read_text(encoding="utf-8")) if speed.is_file() else {}
+            runs[folder.name].append({"seed": settings["seed"], **score, **measured})
+    if not runs:
+        raise FileNotFoundError(f"no finished runs under {root}")
+    return [{"config": name, "runs": runs[name]} for name in sorted(runs)]
+
+
+def render(rows: list[dict[str, Any]]) -> str:
+    """Return the table: means over seeds, with the standard deviation where there are several."""
+    lines = [HEADER, "|---" * (HEADER.count("|") - 1) + "|"]
+    for row in rows:
+        runs = row["runs"]
+        times = [run["milliseconds"] for run in runs if "milliseconds" in run]
+        cells = [
+            f"[{row['config']}]({row['config']}.yaml)",
+            _spread([run["AP"] for run in runs]),
+            _spread([run["AP50"] for run in runs]),
+            _mean([run["density"] for run in runs if "density" in run], "{:.2f}"),
+            _mean([run["macs"] / 1e9 for run in runs if "macs" in run], "{:.3f}"),
+            _mean([run["params"] / 1e6 for run in runs if "params" in run], "{:.2f}"),
+            _mean([time["detector"] for time in times], "{:.1f}"),
+            _mean([time["backbone, deploy form"] for time in times], "{:.1f}"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write(document: Path, text: str) -> None:
+    """Put ``text`` between the markers of ``document``; ValueError if it has none."""
+    old = document.read_text(encoding="utf-8")
+    new, count = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"{document} must hold the markers {BEGIN} and {END} once, it has {count}")
+    with replacing(document) as temporary:
+        temporary.write_text(new, encoding="utf-8")
+
+
+def _spread(values: list[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{mean(values):.1f} ± {stdev(values):.1f} ({len(values)} seeds)"
+
+
+def _mean(values: list[float], form: str) -> str:
+    return form.format(mean(values)) if values else "–"
