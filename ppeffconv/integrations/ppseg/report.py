@@ -137,7 +137,7 @@ def draw(rows: list[Row], path: Path) -> None:
 def write(document: Path, rows: list[Row]) -> None:
     """Put table and figure between the markers of ``document``; the figure and ``results.json`` lie beside it.
 
-    So does ``accelerate.json``, if the command ``speed`` has written it.
+    So do ``accelerate.json`` and ``masks.png``, if the command ``speed`` and tools/visualize.py have written them.
 
     Raises:
         FileNotFoundError: there is no document.
@@ -148,7 +148,8 @@ def write(document: Path, rows: list[Row]) -> None:
     old = document.read_text(encoding="utf-8")
     faster = acceleration(document.with_name("accelerate.json"))
     figure = "![mIoU against multiply-adds and milliseconds](miou.png)"
-    block = "\n\n".join(filter(None, [BEGIN, table(rows), machine(rows), figure, faster, END]))
+    masks = "![Where a network samples](masks.png)" if document.with_name("masks.png").is_file() else ""
+    block = "\n\n".join(filter(None, [BEGIN, table(rows), machine(rows), figure, masks, faster, END]))
     new, count = re.subn(f"{BEGIN}.*?{END}", lambda _: block, old, flags=re.DOTALL)
     if count != 1:
         raise ValueError(f"{document} must hold the markers {BEGIN} and {END} once, it has {count}")

@@ -89,6 +89,9 @@ def check_reports(load, folder, tmp_path, data):
     assert Image.open(tmp_path / "miou.png").size[0] > 500
     picture = masks.draw_masks(load(), [str(data / "val1.png"), str(data / "small.png")], tmp_path / "masks.png")
     assert Image.open(picture).size[0] > 500
+    assert "](masks.png)" not in text
+    report.write(document, report.collect(tmp_path))
+    assert "](masks.png)" in document.read_text()
 
 
 def test_a_checkpoint_that_a_kill_left_half_is_passed_over(runner, load, capsys):
