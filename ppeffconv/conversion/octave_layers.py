@@ -5,10 +5,11 @@ from __future__ import annotations
 import paddle
 from paddle import Tensor, nn
 
-from ..layers import OctConv2D, downsample2, octave_merge
+from ..layers import OctaveMerge, OctConv2D, downsample2, octave_merge
 from ..layers.conv import check_input
-from ..layers.octave import Pair
 from .dense import put
+
+__all__ = ["OctaveMerge", "TensorOctConv2D", "channel_order", "fill_octconv"]
 
 
 class TensorOctConv2D(nn.Layer):
@@ -38,13 +39,6 @@ class TensorOctConv2D(nn.Layer):
         y = octave_merge(self.conv(x))
         # a traced crop forgets the width, for which the next layer asks
         return y if paddle.in_dynamic_mode() else y.reshape([0, sum(self.conv.out_split), 0, 0])
-
-
-class OctaveMerge(nn.Layer):
-    """Pair of groups to one tensor [N, C_h + C_l, H, W], at the end of the layers that pass pairs on."""
-
-    def forward(self, x: Pair) -> Tensor:
-        return octave_merge(x)
 
 
 def fill_octconv(conv: OctConv2D, weight: Tensor, bias: Tensor | None = None) -> None:

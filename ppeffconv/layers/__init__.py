@@ -21,9 +21,12 @@ from .octave import (
     split_channels,
     upsample2,
 )
+from .octave3d import OctConv3D, OctConv3DBNAct
+from .octave_units import OctaveAvgPool2D, OctaveMerge, OctaveNormAct, OctConvBNReLU6
 from .sampling import SampledBasicBlock, SampledBottleneck, density, density_report
 from .slot import METHODS, build_conv
 from .spconv import SPConv2D
+from .squeeze import OctaveSqueezeExcitation, SqueezeExcitation
 from .upsample import (
     UPSAMPLERS,
     BilinearUpsample2D,
@@ -53,12 +56,20 @@ __all__ = [
     "LearnedVersatileConv2D",
     "NearestUpsample2D",
     "OctConv2D",
+    "OctConv3D",
+    "OctConv3DBNAct",
     "OctConvBNAct",
+    "OctConvBNReLU6",
+    "OctaveAvgPool2D",
+    "OctaveMerge",
+    "OctaveNormAct",
+    "OctaveSqueezeExcitation",
     "PixelShuffleUpsample2D",
     "ReLUGatedConv2D",
     "SPConv2D",
     "SampledBasicBlock",
     "SampledBottleneck",
+    "SqueezeExcitation",
     "UniformSampling",
     "VersatileConv2D",
     "auxiliary_losses",

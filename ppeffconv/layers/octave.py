@@ -60,6 +60,11 @@ def octave_merge(x: Pair) -> Tensor:
     return paddle.concat([high, upsample2(low, high)], axis=1)
 
 
+def lone_group(x: Tensor | Pair) -> Tensor | Pair:
+    """The tensor of a pair that has no low group; anything else as it is."""
+    return x[0] if isinstance(x, tuple) and x[1] is None else x
+
+
 class OctConv2D(nn.Layer):
     """Octave convolution, Eq. 4 of the paper: pool before, upsample after, each of four kernels at its own resolution.
 

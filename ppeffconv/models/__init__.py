@@ -10,6 +10,9 @@ from .profile import LayerProfile, Profile, count_parameters, expected_macs, pro
 from .resnet import ResNet
 from .segmentation import DilatedFPN
 from .vgg import VGG16, OctaveVGG16
+from .zoo import register_networks
+
+register_networks()
 
 __all__ = [
     "FPN",

@@ -46,9 +46,10 @@ UP_NETS = {
 }
 
 
-def _build(
+def build_network(
     network: Callable[..., nn.Layer], common: tuple[str, ...], own: list[str], name: str, /, **kwargs
 ) -> nn.Layer:
+    """Call ``network`` with checked arguments; the method's ``own`` ones go into ``method_kwargs``."""
     check_names(kwargs, [*common, *own], f"model '{name}'")
     method_kwargs = {key: kwargs.pop(key) for key in own if key in kwargs}
     return network(method_kwargs=method_kwargs, **kwargs)
@@ -71,12 +72,12 @@ def _register_all() -> None:
         _register_resnets(prefix, partial(ResNet, method=method), IMAGENET_RESNETS, own)
         if method != "sampled":  # sampling works on residual blocks, which VGG does not have
             vgg = partial(VGG16, method)
-            MODELS.register(f"{prefix}vgg16")(partial(_build, vgg, VGG_ARGUMENTS, own, f"{prefix}vgg16"))
+            MODELS.register(f"{prefix}vgg16")(partial(build_network, vgg, VGG_ARGUMENTS, own, f"{prefix}vgg16"))
     _register_resnets("uniform_", _uniform, IMAGENET_RESNETS, ["scale"])
     _register_resnets("oct_", OctaveResNet, OCTAVE_RESNETS, ["alpha"])
     for join in UP_NETS:
         MODELS.register(f"{join}_up_net")(partial(_up_net, join))
-    MODELS.register("oct_vgg16")(partial(_build, OctaveVGG16, VGG_ARGUMENTS, ["alpha"], "oct_vgg16"))
+    MODELS.register("oct_vgg16")(partial(build_network, OctaveVGG16, VGG_ARGUMENTS, ["alpha"], "oct_vgg16"))
 
 
 def _register_resnets(prefix: str, network: Callable[..., nn.Layer], imagenet: dict, own: list[str]) -> None:
@@ -85,7 +86,7 @@ def _register_resnets(prefix: str, network: Callable[..., nn.Layer], imagenet: d
     for depth, (blocks, bottleneck), fixed in variants:
         name = f"{prefix}resnet{depth}"
         build = partial(network, blocks, bottleneck, **fixed)
-        MODELS.register(name)(partial(_build, build, RESNET_ARGUMENTS, own, name))
+        MODELS.register(name)(partial(build_network, build, RESNET_ARGUMENTS, own, name))
 
 
 _register_all()

@@ -55,14 +55,16 @@ def profile(net: nn.Layer, input_shape: Sequence[int]) -> Profile:
     element-wise arithmetic are not multiply-adds of weights and are left out, as in the papers.
 
     Args:
-        input_shape: (C, H, W), or (N, C, H, W) of which the batch size is ignored.
+        input_shape: (C, H, W), or (N, C, H, W) of which the batch size is ignored; (N, C, T, H, W) for videos.
 
     Raises:
-        ValueError: input_shape is not of three or four positive integers.
+        ValueError: input_shape is not of three to five positive integers.
     """
     shape = [int(size) for size in input_shape]
-    if len(shape) not in (3, 4) or min(shape) < 1:
-        raise ValueError(f"profile: input_shape must be (C, H, W) of positive integers, got {tuple(input_shape)}")
+    if not 3 <= len(shape) <= 5 or min(shape) < 1:
+        raise ValueError(
+            f"profile: input_shape must be (C, H, W) or (N, C, T, H, W) of positive integers, got {tuple(input_shape)}"
+        )
     rows: list[LayerProfile] = []
     counted: set[int] = set()
 
@@ -81,7 +83,7 @@ def profile(net: nn.Layer, input_shape: Sequence[int]) -> Profile:
     net.eval()
     try:
         with paddle.no_grad():
-            net(paddle.zeros([1, *shape[-3:]]))
+            net(paddle.zeros([1, *(shape if len(shape) == 3 else shape[1:])]))
     finally:
         for hook in hooks:
             hook.remove()
@@ -144,7 +146,7 @@ def _own_parameters(layer: nn.Layer) -> int:
 def _own_macs(layer: nn.Layer, inputs, outputs) -> int:
     if hasattr(layer, "extra_macs"):
         return int(layer.extra_macs(inputs[0] if len(inputs) == 1 else inputs, outputs))
-    if isinstance(layer, (nn.Conv2D, DeformConv2D)):
+    if isinstance(layer, (nn.Conv2D, nn.Conv3D, DeformConv2D)):
         return int(outputs.size) * int(layer.weight[0].size)
     if isinstance(layer, nn.Conv2DTranspose):
         return int(inputs[0].size) * int(layer.weight[0].size)

@@ -8,130 +8,12 @@ from typing import Any
 
 from paddle import Tensor, nn
 
-from ..layers import (
-    DeformableConv2D,
-    DeformableSampledBottleneck,
-    SampledBasicBlock,
-    SampledBottleneck,
-    auxiliary_losses,
-    build_conv,
-)
-from ..layers.conv import Conv2D, fan_in_uniform
-from ..layers.deformable import offset_branch
+from ..layers import DeformableSampledBottleneck, SampledBasicBlock, SampledBottleneck, auxiliary_losses
+from ..layers.conv import fan_in_uniform
 from ..layers.norm import BatchNorm2D, norm_act
 from ..ops.primitives import global_mean
-
-
-class ConvSlots:
-    """Which convolutions of a residual block a method replaces.
-
-    Every method takes the k x k slots. Versatile filters also take the stem, and with delta > 0 the 1x1 convolutions of
-    the blocks (the papers' v1 and v2); all others leave those plain.
-
-    Args:
-        bias_attr: of the convolutions that can have a bias; False where a BatchNorm follows.
-        kwargs: the method's own arguments.
-    """
-
-    def __init__(self, method: str = "plain", bias_attr: bool | None = False, **kwargs: Any) -> None:
-        self.method, self.bias_attr, self.kwargs = method, bias_attr, kwargs
-
-    def spatial(self, in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Layer:
-        """A 3x3 slot that keeps the size at stride 1."""
-        return build_conv(
-            self.method, in_channels, out_channels, 3, stride, dilation, dilation, 1, self.bias_attr, **self.kwargs
-        )
-
-    def pointwise(self, in_channels: int, out_channels: int, stride: int = 1) -> nn.Layer:
-        """A 1x1 slot: block entry, exit or shortcut."""
-        if self.method == "versatile" and self.kwargs.get("delta", 0):
-            return build_conv("versatile", in_channels, out_channels, 1, stride, 0, bias_attr=False, **self.kwargs)
-        return Conv2D(in_channels, out_channels, 1, stride)
-
-    def stem(self, in_channels: int, out_channels: int, kernel_size: int, stride: int) -> nn.Layer:
-        """The first convolution."""
-        if self.method in ("versatile", "learned_versatile"):
-            spatial_only = {k: v for k, v in self.kwargs.items() if k not in ("delta", "g", "channel_mode")}
-            return build_conv(
-                self.method, in_channels, out_channels, kernel_size, stride, bias_attr=self.bias_attr, **spatial_only
-            )
-        return Conv2D(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias_attr=self.bias_attr)
-
-
-def shortcut(slots: ConvSlots, in_channels: int, out_channels: int, stride: int) -> nn.Layer | None:
-    """The projection shortcut (1x1 and BN), or None where the identity fits."""
-    if stride == 1 and in_channels == out_channels:
-        return None
-    return nn.Sequential(slots.pointwise(in_channels, out_channels, stride), BatchNorm2D(out_channels))
-
-
-class BasicBlock(nn.Layer):
-    """Two 3x3 convolutions, both in the slot: [N, in, H, W] -> [N, channels, OH, OW].
-
-    Args:
-        stride: of the first one.
-        dilation: of both, unless ``first_dilation`` says otherwise for the first one.
-    """
-
-    expansion = 1
-
-    def __init__(
-        self,
-        slots: ConvSlots,
-        in_channels: int,
-        channels: int,
-        stride: int = 1,
-        dilation: int = 1,
-        first_dilation: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.conv1 = slots.spatial(in_channels, channels, stride, first_dilation or dilation)
-        self.bn1 = BatchNorm2D(channels)
-        self.conv2 = slots.spatial(channels, channels, 1, dilation)
-        self.bn2 = BatchNorm2D(channels)
-        self.downsample = shortcut(slots, in_channels, channels, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = norm_act(self.bn1, self.conv1(x))
-        return norm_act(self.bn2, self.conv2(y), x if self.downsample is None else self.downsample(x))
-
-
-class Bottleneck(nn.Layer):
-    """1x1, 3x3 in the slot (which carries the stride), 1x1: [N, in, H, W] -> [N, 4 * channels, OH, OW]."""
-
-    expansion = 4
-
-    def __init__(self, slots: ConvSlots, in_channels: int, channels: int, stride: int = 1, dilation: int = 1) -> None:
-        super().__init__()
-        out_channels = channels * self.expansion
-        self.conv1 = slots.pointwise(in_channels, channels)
-        self.bn1 = BatchNorm2D(channels)
-        self.conv2 = slots.spatial(channels, channels, stride, dilation)
-        self.bn2 = BatchNorm2D(channels)
-        self.conv3 = slots.pointwise(channels, out_channels)
-        self.bn3 = BatchNorm2D(out_channels)
-        self.downsample = shortcut(slots, in_channels, out_channels, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = norm_act(self.bn1, self.conv1(x))
-        y = norm_act(self.bn2, self.conv2(y))
-        return norm_act(self.bn3, self.conv3(y), x if self.downsample is None else self.downsample(x))
-
-
-class DeformableBottleneck(Bottleneck):
-    """Bottleneck with a deformable 3x3 convolution, whose offsets come from the block's input: the sampling article's
-    dense baseline for detection.
-    """
-
-    def __init__(self, slots: ConvSlots, in_channels: int, channels: int, stride: int = 1, dilation: int = 1) -> None:
-        super().__init__(slots, in_channels, channels, stride, dilation)
-        self.conv2 = DeformableConv2D(channels, channels, stride, dilation)
-        self.conv2_offset = offset_branch(in_channels, stride, dilation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = norm_act(self.bn1, self.conv1(x))
-        y = norm_act(self.bn2, self.conv2(y, self.conv2_offset(x)))
-        return norm_act(self.bn3, self.conv3(y), x if self.downsample is None else self.downsample(x))
+from .blocks import BasicBlock, Bottleneck, ConvSlots, DeformableBottleneck, SEBottleneck, Variant
+from .stems import build_stem
 
 
 class ResNet(nn.Layer):
@@ -142,7 +24,7 @@ class ResNet(nn.Layer):
         bottleneck: Bottleneck blocks instead of BasicBlock.
         method: what fills the slot (see `layers.build_conv`), or "sampled" for blocks with stochastic sampling.
         method_kwargs: the method's own arguments.
-        stem: "imagenet" (7x7 stride 2 and max pooling) or "cifar" (3x3).
+        stem: "imagenet" (7x7 stride 2 and max pooling), "cifar" (3x3), "deep" or "deep_v1f" (see `stems.build_stem`).
         width: channels of the first stage.
         num_classes, in_channels: of the classifier and the images.
         output_stride: 32, 16 or 8; the stages beyond keep their resolution and are dilated instead.
@@ -150,6 +32,7 @@ class ResNet(nn.Layer):
         zero_init_residual: start each block's last BatchNorm at 0.
         deformable: make the 3x3 convolutions of the stages after the first deformable; for bottleneck blocks, plain or
             sampled.
+        variant: what the bottleneck blocks have beyond the first ResNet's (groups, squeeze-and-excitation, ...).
 
     Attributes:
         feature_channels, feature_strides: of the maps in ``out_indices`` (or of all stages).
@@ -173,11 +56,12 @@ class ResNet(nn.Layer):
         out_indices: Sequence[int] | None = None,
         zero_init_residual: bool = False,
         deformable: bool = False,
+        variant: Variant | None = None,
     ) -> None:
         super().__init__()
-        self.out_indices = _check_stages(depths, out_indices, features_only)
+        self.out_indices = check_stages(depths, out_indices, features_only)
         self.features_only, self.stages = features_only, len(depths)
-        self._plan_blocks(bottleneck, method, method_kwargs or {})
+        self._plan_blocks(bottleneck, method, method_kwargs or {}, variant or Variant())
         self._deformable = _check_deformable(deformable, self._new_deformable_block)
         stem_stride = self._build_stem(stem, in_channels, width)
         # (channels, stride) of each stage's output
@@ -187,8 +71,11 @@ class ResNet(nn.Layer):
         if zero_init_residual:
             self._zero_last_norms()
 
-    def _plan_blocks(self, bottleneck: bool, method: str, kwargs: dict[str, Any]) -> None:
+    def _plan_blocks(self, bottleneck: bool, method: str, kwargs: dict[str, Any], variant: Variant) -> None:
         deformable = None
+        variant.refuse(("stride_last", "input_norm"), "ResNet")
+        if method == "sampled" or not bottleneck:
+            variant.refuse(tuple(vars(variant)), f"ResNet of {'sampled' if bottleneck else 'basic'} blocks")
         if method == "sampled":
             self._slots = ConvSlots()
             self._new_block = partial(SampledBottleneck if bottleneck else SampledBasicBlock, **kwargs)
@@ -197,20 +84,19 @@ class ResNet(nn.Layer):
             if method == "ddf" and not bottleneck:
                 method = "ddf_separable"  # a BasicBlock has no 1x1 convolutions, and DDF alone would mix no channels
             self._slots = ConvSlots(method, **kwargs)
-            self._new_block = partial(Bottleneck if bottleneck else BasicBlock, self._slots)
-            if method == "plain":
+            self._new_block = partial(BasicBlock, self._slots)
+            if bottleneck:
+                self._new_block = partial(SEBottleneck if variant.squeeze else Bottleneck, self._slots, variant=variant)
+            if method == "plain" and variant == Variant():
                 deformable = partial(DeformableBottleneck, self._slots)
         self._new_deformable_block = deformable if bottleneck else None
         self._expansion = 4 if bottleneck else 1
 
     def _build_stem(self, stem: str, in_channels: int, width: int) -> int:
-        if stem not in ("imagenet", "cifar"):
-            raise ValueError(f"ResNet: stem must be 'imagenet' or 'cifar', got {stem!r}")
-        kernel_size, stride = (7, 2) if stem == "imagenet" else (3, 1)
-        self.conv1 = self._slots.stem(in_channels, width, kernel_size, stride)
+        self.conv1, pool, stride = build_stem(stem, self._slots, in_channels, width)
         self.bn1 = BatchNorm2D(width)
-        self.maxpool = nn.MaxPool2D(3, 2, 1) if stem == "imagenet" else None
-        return 4 if stem == "imagenet" else 1
+        self.maxpool = pool
+        return stride
 
     def _build_stages(self, depths: Sequence[int], width: int, stride: int, limit: int) -> list[tuple[int, int]]:
         self._width, dilation, maps = width, 1, []
@@ -275,8 +161,9 @@ def classifier(channels: int, num_classes: int) -> nn.Linear:
     return nn.Linear(channels, num_classes, weight_attr=uniform, bias_attr=uniform)
 
 
-def _check_stages(depths: Sequence[int], out_indices: Sequence[int] | None, features_only: bool) -> tuple[int, ...]:
-    stages = tuple(range(1, len(depths) + 1))
+def check_stages(stages: Sequence[Any], out_indices: Sequence[int] | None, features_only: bool) -> tuple[int, ...]:
+    """Numbers of the stages whose maps are asked for, out of 1 to len(stages); ValueError for what is none of them."""
+    stages = tuple(range(1, len(stages) + 1))
     if out_indices is None:
         return stages
     if not features_only:

@@ -8,7 +8,8 @@ from paddle import ParamAttr, Tensor, nn
 
 from ..layers import OctConvBNAct, auxiliary_losses, build_conv, octave_merge, octave_pool
 from ..layers.norm import BatchNorm2D
-from .resnet import ConvSlots, classifier
+from .blocks import ConvSlots
+from .resnet import classifier
 
 WIDTHS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 HEADS = ("imagenet", "cifar")

@@ -9,7 +9,7 @@ import pytest
 
 import ppeffconv
 from ppeffconv.layers import DeformableConv2D, DeformableSampledBottleneck, SampledBottleneck, density
-from ppeffconv.models.resnet import Bottleneck, ConvSlots, DeformableBottleneck
+from ppeffconv.models.blocks import Bottleneck, ConvSlots, DeformableBottleneck
 from ppeffconv.ops import sample_interpolate
 
 from ..oracles import check_gradients, random, tensor, to_float64

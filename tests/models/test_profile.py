@@ -64,7 +64,7 @@ def test_leaves_the_network_as_it_was():
     assert not any(layer._forward_post_hooks for layer in net.sublayers(include_self=True))
 
 
-@pytest.mark.parametrize("shape", [(3, 32), (0, 3, 3), (1, 2, 3, 4, 5)])
+@pytest.mark.parametrize("shape", [(3, 32), (0, 3, 3), (1, 2, 3, 4, 5, 6)])
 def test_bad_shape(shape):
     with pytest.raises(ValueError, match="input_shape must be"):
         ppeffconv.profile(ppeffconv.create_model("resnet20"), shape)

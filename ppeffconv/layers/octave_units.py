@@ -1,0 +1,51 @@
+"""What octave networks beside ResNet put between their convolutions: layers on pairs (high, low)."""
+
+from __future__ import annotations
+
+import paddle.nn.functional as F
+from paddle import Tensor, nn
+
+from .norm import BatchNorm2D, norm_act
+from .octave import OctConvBNAct, Pair, octave_map, octave_merge, octave_pool
+
+
+class OctaveMerge(nn.Layer):
+    """Pair of groups to one tensor [N, C_h + C_l, H, W], at the end of the layers that pass pairs on."""
+
+    def forward(self, x: Pair) -> Tensor:
+        return octave_merge(x)
+
+
+class OctaveNormAct(nn.Layer):
+    """BatchNorm and ReLU of each group, in front of a convolution: pair or tensor -> pair.
+
+    Args:
+        split: widths of the groups (high, low); 0 for none.
+    """
+
+    def __init__(self, split: tuple[int, int]) -> None:
+        super().__init__()
+        high, low = split
+        self.bn_h = BatchNorm2D(high) if high else None
+        self.bn_l = BatchNorm2D(low) if low else None
+
+    def forward(self, x: Tensor | Pair) -> Pair:
+        x = x if isinstance(x, tuple) else (x, None)
+        return tuple(None if group is None else norm_act(norm, group) for group, norm in zip(x, (self.bn_h, self.bn_l)))
+
+
+class OctConvBNReLU6(OctConvBNAct):
+    """OctConvBNAct with ReLU6 (MobileNetV2's) in place of ReLU; arguments as there, but ``act``."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, **kwargs) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, act=False, **kwargs)
+
+    def forward(self, x: Tensor | Pair) -> Pair:
+        return octave_map(F.relu6, super().forward(x))
+
+
+class OctaveAvgPool2D(nn.Layer):
+    """2x2 average pooling of both groups, with ceil, so that the low one stays at half the size of the high one."""
+
+    def forward(self, x: Pair) -> Pair:
+        return octave_pool(x, "avg")
