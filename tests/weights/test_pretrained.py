@@ -35,6 +35,7 @@ def same(ours, theirs):
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     """A server that is the mirror."""
+    ppeffconv.ops.status()  # the kernels lie in the true folder, and are looked for once
     monkeypatch.setenv("PPEFFCONV_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(transfer, "FIRST_WAIT", 0.001)
     for name in ("PPEFFCONV_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
