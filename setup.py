@@ -19,6 +19,7 @@ FIGURES = ["matplotlib>=3.6"]
 # before 2.0.11 wants an `info` in every COCO file. The two live in one environment if ONE pip command installs them.
 DET = ["paddledet==2.6.0", "setuptools<81", "lap==0.5.12", "pycocotools==2.0.11"]
 SEG = ["paddleseg==2.8.0", "numpy<2"]
+TOOLKITS = [f"{requirement}; python_version < '3.12'" for requirement in (*DET, *SEG)]
 HDF5 = ["h5py>=3"]  # the file of NYU Depth v2
 
 
@@ -59,7 +60,7 @@ setup(
         "onnx": ONNX,
         "benchmark": FIGURES,
         "depth": [*HDF5, *FIGURES],
-        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6", *ONNX, *FIGURES, *HDF5],
+        "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6", *ONNX, *FIGURES, *HDF5, *TOOLKITS],
     },
     cmdclass={"build_py": BuildWithKernels},
     zip_safe=False,
