@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
         "--source", required=True, choices=list(SOURCES), metavar="OWNER/NAME", help=", ".join(SOURCES)
     )
     convert.add_argument("--name", help="network that it must fit, see list_models(); default: only rename")
+    convert.add_argument(
+        "--part", help='take only keys that begin with this and a dot, such as "backbone" of a detector'
+    )
     convert.add_argument("-a", "--argument", action="append", default=[], metavar="KEY=VALUE", help="of the network")
     convert.add_argument("-o", "--output", type=Path, help="default: beside the file")
     convert.set_defaults(run=_convert)
@@ -75,7 +79,7 @@ def _convert(args: argparse.Namespace) -> None:
     output = args.output or args.file.with_suffix(".safetensors")
     if output.resolve() == args.file.resolve():
         raise ValueError(f"{output} would overwrite its source: give another --output")
-    state, given = read_file(args.file), _arguments(args.argument)
+    state, given = _part(read_file(args.file), args.part), _arguments(args.argument)
     if args.name:
         from ..models import create_model  # the one place that knows networks; the rest of this package does not
 
@@ -88,6 +92,18 @@ def _convert(args: argparse.Namespace) -> None:
         state = _renamed(state, args.source)
     save_weights(output, state, args.name, given, args.source)
     print(f"{output}: {len(state)} tensors, {sum(value.size for value in state.values()):,} numbers")
+
+
+def _part(state: Any, part: str | None) -> Any:
+    """Choose the keys of one part, without its name."""
+    if part is None:
+        return state
+    state = state.get("state_dict", state) if isinstance(state, Mapping) else {}
+    chosen = {key.removeprefix(f"{part}."): value for key, value in state.items() if key.startswith(f"{part}.")}
+    if not chosen:
+        parts = sorted({str(key).partition(".")[0] for key in state})
+        raise ValueError(f"the file has no part '{part}': its keys begin with {', '.join(parts[:20]) or 'nothing'}")
+    return chosen
 
 
 def _renamed(state: Any, source: str) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -91,19 +92,24 @@ def save_weights(
         save_file({key: np.ascontiguousarray(value) for key, value in state.items()}, temporary, metadata)
 
 
+def write_table(entries: list[dict[str, Any]], folder: Path = FOLDER) -> None:
+    """Write the rows of table.yaml, below the comment that it begins with, in one piece or not at all."""
+    path = folder / "table.yaml"
+    comment = "".join(takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines(True)))
+    rows = yaml.safe_dump({"weights": entries}, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    with replacing(path) as temporary:
+        temporary.write_text(comment + rows, encoding="utf-8")
+    table.cache_clear()
+
+
 def _write_row(entry: dict[str, Any], folder: Path) -> None:
     """Put a row into the table: in the place of the old one of its name, else at the end."""
-    path, entries = folder / "table.yaml", read_entries(folder)
+    entries = read_entries(folder)
     names = [(old["model"], old["tag"]) for old in entries]
     name = (entry["model"], entry["tag"])
     place = names.index(name) if name in names else len(entries)
     entries[place : place + 1] = [entry]
-    text = path.read_text(encoding="utf-8")
-    comment = text[: text.index("weights:")]
-    with replacing(path) as temporary:
-        rows = yaml.safe_dump({"weights": entries}, sort_keys=False, allow_unicode=True, width=120)
-        temporary.write_text(comment + rows, encoding="utf-8")
-    table.cache_clear()
+    write_table(entries, folder)
 
 
 def _state(net: nn.Layer) -> dict[str, np.ndarray]:

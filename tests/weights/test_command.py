@@ -15,7 +15,7 @@ from ppeffconv.weights import __main__ as command
 from ppeffconv.weights import read_weights, rows
 from tests.utils.http_server import Server, whole
 
-from .test_loading import SP, authors_state, same
+from .test_loading import SAMPLING, SP, authors_state, same
 from .test_mxnet_file import array, file_of
 
 FACEBOOK = "facebookresearch/OctConv"
@@ -57,6 +57,20 @@ def test_without_a_network_it_only_renames(tmp_path):
     got = read_weights(tmp_path / "y.safetensors")
     assert {k: v.shape for k, v in got.items()} == {k: tuple(v.shape) for k, v in theirs.state_dict().items()}
     assert same(theirs, ppeffconv.create_model("sp_resnet20", tmp_path / "y.safetensors", num_classes=3))
+
+
+def test_a_part_of_a_detector(tmp_path, capsys):
+    """As the authors of stochastic sampling publish theirs."""
+    theirs = ppeffconv.create_model("sampled_resnet20", features_only=True)
+    state = {f"backbone.{key}": value for key, value in authors_state(theirs).items()}
+    state |= {"neck.lateral_convs.0.conv.weight": np.zeros((2, 2, 1, 1)), "bbox_head.fc_cls.weight": np.zeros((2, 2))}
+    paddle.save({"state_dict": state, "meta": {"epoch": 12}}, str(tmp_path / "det.pth"))
+    common = ["convert", str(tmp_path / "det.pth"), "--source", SAMPLING, "--name", "sampled_resnet20"]
+    assert command.main([*common, "-a", "features_only=true", "--part", "backbone"]) == 0
+    ours = ppeffconv.create_model("sampled_resnet20", tmp_path / "det.safetensors", features_only=True)
+    assert same(theirs, ours)
+    assert command.main([*common, "--part", "head"]) == 1
+    assert "no part 'head': its keys begin with backbone, bbox_head, neck" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import yaml
 
 import ppeffconv
 from ppeffconv.weights import SOURCES, fetch, rows, table
-from ppeffconv.weights.table import FOLDER, check_row, starts
+from ppeffconv.weights.publish import write_table
+from ppeffconv.weights.table import FOLDER, check_row, read_entries, starts
 from ppeffconv.weights.table import table as read
 
 GOOD = {"model": "resnet20", "tag": "x", "source": "ppeffconv", "licence": "MIT", "classes": 10}
@@ -44,6 +45,14 @@ def test_own_files_are_there_and_whole():
     assert {path.name for path in (FOLDER / "files").glob("*")} == {row.file for row in own}
     for row in own:
         assert fetch(row).stat().st_size == row.size
+
+
+def test_its_form_is_that_of_the_program_that_adds_rows(tmp_path):
+    """So that a new row is the only change."""
+    text = (FOLDER / "table.yaml").read_text(encoding="utf-8")
+    (tmp_path / "table.yaml").write_text(text, encoding="utf-8")
+    write_table(read_entries(), tmp_path)
+    assert (tmp_path / "table.yaml").read_text(encoding="utf-8") == text
 
 
 def test_queries():
