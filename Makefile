@@ -1,7 +1,8 @@
 # make setup   installs into .venv          make train   a first network, in a few minutes
 # make test    every test                   make lint    ruff, lint and format
+# make results tables, figures and cards of the results, from what the runs left
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint clean
+.PHONY: help setup train test lint results clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -36,6 +37,10 @@ test: $(VENV)/.ready-dev $(VENV)/.ops
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+results: $(VENV)/.ready-dev $(VENV)/.ops
+	$(BIN)/python tools/results.py collect
+	$(BIN)/python tools/results.py write
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

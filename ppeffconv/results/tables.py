@@ -1,0 +1,133 @@
+"""Tables in markdown from records and milliseconds; a row that is not trained yet says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from .publishing import SEED
+from .record import Record
+from .rows import BASELINE, ROWS, tag
+
+Records = Mapping[str, Sequence[Record]]
+Speed = Mapping[str, Any]
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Words:
+    """Of a language: the columns, the row that is not there, and what the milliseconds were measured on."""
+
+    header: tuple[str, ...]
+    missing: str
+    seeds: str
+    measured: str
+
+
+LANGUAGES = {
+    "en": Words(
+        (
+            "network",
+            "parameters, k",
+            "M MACs",
+            "density",
+            "top-1, %",
+            "ms, batch 1",
+            "ms an image, batch 64",
+            "training, min",
+        ),
+        "not trained yet",
+        "seeds",
+        "Milliseconds: `ppeffconv.deploy`, float32, {cpu}, {threads} threads, all rows in turns, medians over {rounds} "
+        "rounds, in brackets over the dense network's; PaddlePaddle {version}, {date}; others used {other_cores:g} "
+        "cores meanwhile.",
+    ),
+    "zh": Words(
+        ("网络", "参数量, k", "M MACs", "密度", "top-1, %", "批大小 1, ms", "批大小 64, 每张 ms", "训练, 分钟"),
+        "尚未训练",
+        "个种子",
+        "毫秒:`ppeffconv.deploy`,float32,{cpu},{threads} 线程,各行轮流计时,取 {rounds} 轮的中位数,"
+        "括号内为与稠密网络之比;PaddlePaddle {version},{date};其间其他进程占用 {other_cores:g} 个核。",
+    ),
+}
+
+
+def summary(records: Records, speed: Speed, only: Iterable[str] = ROWS, language: str = "en") -> str:
+    """A line for each row: mean over its seeds, with the standard deviation where there are several.
+
+    Args:
+        only: names of rows, in the order of the table.
+        language: one of ``LANGUAGES``.
+    """
+    words = LANGUAGES[language]
+    lines = [f"| {' | '.join(words.header)} |", "|---" * len(words.header) + "|"]
+    for name in only:
+        cells = [ROWS[name].title]
+        if name in records:
+            cells += _figures(records[name], speed["rows"].get(name), words)
+        else:
+            cells += [words.missing, *[NONE] * (len(words.header) - 2)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figures(runs: Sequence[Record], times: Mapping[str, Any] | None, words: Words) -> list[str]:
+    densities = [run.density for run in runs if run.density is not None]
+    return [
+        f"{mean(run.params for run in runs) / 1e3:.1f}",
+        f"{mean(run.macs for run in runs) / 1e6:.2f}",
+        f"{mean(densities):.2f}" if densities else NONE,
+        spread([100 * run.top1 for run in runs], words.seeds),
+        _time(times, "1"),
+        _time(times, "64"),
+        f"{mean(run.seconds for run in runs) / 60:.0f}",
+    ]
+
+
+def spread(values: Sequence[float], seeds: str = "seeds") -> str:
+    """Such as "91.20", or of several "91.20 ± 0.11 (3 seeds)"."""
+    if len(values) == 1:
+        return f"{values[0]:.2f}"
+    return f"{mean(values):.2f} ± {stdev(values):.2f} ({len(values)} {seeds})"
+
+
+def _time(times: Mapping[str, Mapping[str, float]] | None, batch: str) -> str:
+    if times is None:
+        return NONE
+    return f"{times[batch]['ms']:.3g} ({times[batch]['of_dense']:.2f}x)"
+
+
+def measured_on(speed: Speed, language: str = "en") -> str:
+    """What the milliseconds were measured on, in a sentence; empty if nothing was measured."""
+    return LANGUAGES[language].measured.format(**speed, **speed["machine"]) if speed["rows"] else ""
+
+
+def runs_table(records: Records) -> str:
+    """A line for each run, with its command."""
+    lines = ["| run | top-1, % | after each epoch | training, min | command |", "|---|---|---|---|---|"]
+    for row in records.values():
+        for run in row:
+            curve = ", ".join(f"{100 * top1:.1f}" for top1 in run.curve)
+            command = run.command.replace(" --resume", "")
+            lines.append(f"| {run.name} | {100 * run.top1:.2f} | {curve} | {run.seconds / 60:.0f} | `{command}` |")
+    return "\n".join(lines)
+
+
+def weights_table(records: Records, only: Iterable[str] = ROWS) -> str:
+    """How the published weights of each row are got; empty if none of the rows was trained."""
+    lines = [
+        f"| {ROWS[name].title} | {100 * run.top1:.2f} | "
+        f'`ppeffconv.create_model("{run.model}", pretrained="{tag(name)}")` |'
+        for name in only
+        for run in records.get(name, ())
+        if run.seed == SEED
+    ]
+    return "\n".join(["| network | top-1, % | weights |", "|---|---|---|", *lines]) if lines else ""
+
+
+def of_method(method: str) -> list[str]:
+    """The rows that a method's card shows, the dense network first."""
+    return [name for name, row in ROWS.items() if name == BASELINE or row.method == method]
