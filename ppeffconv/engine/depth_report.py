@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
@@ -19,12 +18,13 @@ from ..data.depth_transforms import PointSampledPair
 from ..models import BicubicUpsampling, GuidedFilterUpsampling, count_parameters, profile
 from ..utils.files import replacing
 from ..utils.logger import get_logger
+from ..utils.markers import write_between
 from .build import build_network
 from .checkpoint import STATES, load_checkpoint
 from .depth import evaluate_depth
 from .queue import QueuedRun
 
-BEGIN, END = "<!-- upsampling -->", "<!-- /upsampling -->"
+MARKER = "upsampling"
 TUNING_PAIRS = 40  # of the training data, to choose the guided filter's radius and eps
 RADII = (1, 2, 3)  # of the guided filter, in units of the scale
 EPS = (1e-5, 1e-4, 1e-3)
@@ -165,12 +165,5 @@ def write_into(document: Path, rows: Sequence[Row], pictures: Sequence[str] = ()
         FileNotFoundError: there is no document.
         ValueError: it does not hold the markers once.
     """
-    if not document.is_file():
-        raise FileNotFoundError(f"there is no {document}")
-    shown = "\n\n".join([table(rows), *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in pictures)])
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    text, count = pattern.subn(lambda _: f"{BEGIN}\n{shown}\n{END}", document.read_text(encoding="utf-8"))
-    if count != 1:
-        raise ValueError(f"{document} must hold the markers {BEGIN} and {END} once, it has them {count} times")
-    with replacing(document) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    shown = [table(rows), *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in pictures)]
+    write_between(document, MARKER, "\n\n".join(shown))

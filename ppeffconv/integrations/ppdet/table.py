@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
@@ -11,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from ...utils.files import replacing
+from ...utils.markers import write_between
 from . import callbacks
 from .speed import MEASURED
 
-BEGIN, END = "<!-- detection -->", "<!-- /detection -->"
+MARKER = "detection"
 HEADER = "| configuration | AP | AP50 | density | G MACs | M parameters | detector, ms | backbone in deploy form, ms |"
 
 
@@ -60,13 +59,8 @@ def render(rows: list[dict[str, Any]]) -> str:
 
 
 def write(document: Path, text: str) -> None:
-    """Put ``text`` between the markers of ``document``; ValueError if it has none."""
-    old = document.read_text(encoding="utf-8")
-    new, count = re.subn(f"{BEGIN}.*?{END}", lambda _: f"{BEGIN}\n{text}\n{END}", old, flags=re.DOTALL)
-    if count != 1:
-        raise ValueError(f"{document} must hold the markers {BEGIN} and {END} once, it has {count}")
-    with replacing(document) as temporary:
-        temporary.write_text(new, encoding="utf-8")
+    """Put ``text`` between the markers of ``document``; errors as of `write_between`."""
+    write_between(document, MARKER, text)
 
 
 def _spread(values: list[float]) -> str:

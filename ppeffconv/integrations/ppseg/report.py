@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +13,11 @@ import yaml
 
 from ...benchmark.figures import BLUE, GREEN, ORANGE, VERMILION, sheet
 from ...utils.files import replacing
+from ...utils.markers import write_between
 from .runner import CONFIG_FILE, RESULT_FILE
 from .speed import SPEED_FILE
 
-BEGIN, END = "<!-- segmentation -->", "<!-- /segmentation -->"
+MARKER = "segmentation"
 COLUMNS = ("network", "mIoU, %", "density", "G MACs", "ms, deploy form", "command")
 # name of a series: colour and marker; in the order of the table
 SERIES = {
@@ -143,21 +143,13 @@ def write(document: Path, rows: list[Row]) -> None:
         FileNotFoundError: there is no document.
         ValueError: it has no markers.
     """
-    if not document.is_file():
-        raise FileNotFoundError(f"there is no {document}")
-    old = document.read_text(encoding="utf-8")
     faster = acceleration(document.with_name("accelerate.json"))
     figure = "![mIoU against multiply-adds and milliseconds](miou.png)"
     masks = "![Where a network samples](masks.png)" if document.with_name("masks.png").is_file() else ""
-    block = "\n\n".join(filter(None, [BEGIN, table(rows), machine(rows), figure, masks, faster, END]))
-    new, count = re.subn(f"{BEGIN}.*?{END}", lambda _: block, old, flags=re.DOTALL)
-    if count != 1:
-        raise ValueError(f"{document} must hold the markers {BEGIN} and {END} once, it has {count}")
+    write_between(document, MARKER, "\n\n".join(filter(None, [table(rows), machine(rows), figure, masks, faster])))
     draw(rows, document.with_name("miou.png"))
-    results = document.with_name("results.json")
-    for path, text in ((results, json.dumps(rows, indent=1) + "\n"), (document, new)):
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    with replacing(document.with_name("results.json")) as temporary:
+        temporary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def _mean(row: Row, key: str) -> float:

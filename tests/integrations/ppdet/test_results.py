@@ -26,7 +26,7 @@ def test_from_runs_to_the_table(load, tmp_path):
     assert [row["config"] for row in rows] == [name]
     assert [run["seed"] for run in rows[0]["runs"]] == [0, 1]
     document = tmp_path / "README.md"
-    document.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    document.write_text("before\n<!-- detection -->\nold\n<!-- /detection -->\nafter\n")
     table.write(document, table.render(rows))
     text = document.read_text()
     assert text.startswith("before\n")

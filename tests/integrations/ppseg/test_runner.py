@@ -77,7 +77,7 @@ def check_reports(load, folder, tmp_path, data):
     document.write_text("before\n<!-- segmentation -->\nold\n<!-- /segmentation -->\nafter\n")
     report.write(document, report.collect(tmp_path))
     text = document.read_text()
-    assert text.startswith("before\n<!-- segmentation -->\n\n| network |")
+    assert text.startswith("before\n<!-- segmentation -->\n| network |")
     assert text.endswith("\n<!-- /segmentation -->\nafter\n")
     assert "old" not in text
     assert "Net with B 1.50 times as fast: 200 ms instead of 300 for a batch of 2x3x8x8, C, 2 threads" in text
