@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import paddle
@@ -33,7 +33,7 @@ class Result:
 
     run_dir: Path
     best: Best | None
-    task: Task
+    task: Task = field(compare=False)
 
     @property
     def vdl_dir(self) -> Path:
