@@ -1,4 +1,7 @@
-"""What octave networks beside ResNet put between their convolutions: layers on pairs (high, low)."""
+"""What octave networks beside ResNet put between their convolutions: layers on pairs (high, low).
+
+A pair without a low group leaves them as one tensor, which is what the deploy form of the layer behind them takes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from .norm import BatchNorm2D, norm_act
-from .octave import OctConvBNAct, Pair, octave_map, octave_merge, octave_pool
+from .octave import OctConvBNAct, Pair, lone_group, octave_map, octave_merge, octave_pool
 
 
 class OctaveMerge(nn.Layer):
@@ -17,7 +20,7 @@ class OctaveMerge(nn.Layer):
 
 
 class OctaveNormAct(nn.Layer):
-    """BatchNorm and ReLU of each group, in front of a convolution: pair or tensor -> pair.
+    """BatchNorm and ReLU of each group, in front of a convolution: pair or tensor -> the same.
 
     Args:
         split: widths of the groups (high, low); 0 for none.
@@ -29,9 +32,9 @@ class OctaveNormAct(nn.Layer):
         self.bn_h = BatchNorm2D(high) if high else None
         self.bn_l = BatchNorm2D(low) if low else None
 
-    def forward(self, x: Tensor | Pair) -> Pair:
-        x = x if isinstance(x, tuple) else (x, None)
-        return tuple(None if group is None else norm_act(norm, group) for group, norm in zip(x, (self.bn_h, self.bn_l)))
+    def forward(self, x: Tensor | Pair) -> Tensor | Pair:
+        groups = zip(x if isinstance(x, tuple) else (x, None), (self.bn_h, self.bn_l))
+        return lone_group(tuple(None if group is None else norm_act(norm, group) for group, norm in groups))
 
 
 class OctConvBNReLU6(OctConvBNAct):
@@ -40,8 +43,8 @@ class OctConvBNReLU6(OctConvBNAct):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, **kwargs) -> None:
         super().__init__(in_channels, out_channels, kernel_size, act=False, **kwargs)
 
-    def forward(self, x: Tensor | Pair) -> Pair:
-        return octave_map(F.relu6, super().forward(x))
+    def forward(self, x: Tensor | Pair) -> Tensor | Pair:
+        return lone_group(octave_map(F.relu6, super().forward(x)))
 
 
 class OctaveAvgPool2D(nn.Layer):

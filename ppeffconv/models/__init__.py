@@ -1,9 +1,11 @@
 """Networks: `create_model`, `list_models`, `profile`, and the classes behind them."""
 
+from .blocks import Variant
 from .depth_baselines import BicubicUpsampling, GuidedFilterUpsampling
 from .depth_upsampler import JointUpNet
 from .factory import create_model, list_models
 from .fpn import FPN
+from .i3d import I3D
 from .octave_resnet import OctaveResNet
 from .pictures import pictures
 from .profile import LayerProfile, Profile, count_parameters, expected_macs, profile
@@ -16,6 +18,7 @@ register_networks()
 
 __all__ = [
     "FPN",
+    "I3D",
     "VGG16",
     "BicubicUpsampling",
     "DilatedFPN",
@@ -26,6 +29,7 @@ __all__ = [
     "OctaveVGG16",
     "Profile",
     "ResNet",
+    "Variant",
     "count_parameters",
     "create_model",
     "expected_macs",

@@ -58,7 +58,7 @@ def densenet(
         channels.append(sum(split))
     head = [("norm", BatchNorm2D(channels[-1])), ("relu", nn.ReLU()), *pooling()]
     if alpha is not None:
-        head.insert(0, ("merge", OctaveMerge()))
+        stages[-1].append(OctaveMerge())
     stages = [nn.Sequential(*stage) for stage in stages]
     return build_staged(stages, channels, STRIDES, head, channels[-1], num_classes, features_only, out_indices)
 

@@ -19,9 +19,10 @@ INFLATED = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
 class I3D(nn.Layer):
     """I3D with ResNet-50, of arXiv 1711.07971 (Sec. 4.1): [N, in_channels, T, H, W] -> logits [N, num_classes].
 
-    Every second 1x1 convolution at a block's entry becomes 3x1x1 and the stem 5x7x7. Frames are halved in number once,
-    behind the first stage. The octave network (arXiv 1904.05049, Sec. 4.4) follows the rule of `OctaveResNet`, and its
-    low-frequency groups have half the height and width: time is left as it is.
+    Every second 1x1 convolution at a block's entry becomes 3x1x1 and the stem 5x7x7. As in the authors' code, the
+    pooling of the stem is not padded (112 pixels become 55), and half of the frames go behind the first stage. The
+    octave network (arXiv 1904.05049, Sec. 4.4) follows the rule of `OctaveResNet`, and its low-frequency groups have
+    half the height and width: time is left as it is.
 
     Args:
         alpha: share of low-frequency channels in [0, 1), None for the plain network.
@@ -62,7 +63,7 @@ class I3D(nn.Layer):
             expected = f"[N, {self.in_channels}, T, H, W] with at least two frames"
             raise ValueError(f"I3D expects input {expected}, got {list(x.shape)}")
         x = F.relu(self.bn1(self.conv1(x)))
-        pair = self.layer1((F.max_pool3d(x, (1, 3, 3), (1, 2, 2), (0, 1, 1)), None))
+        pair = self.layer1((F.max_pool3d(x, (1, 3, 3), (1, 2, 2)), None))
         pair = octave_map(lambda group: F.max_pool3d(group, (2, 1, 1), (2, 1, 1)), pair)
         high, _ = self.layer4(self.layer3(self.layer2(pair)))
         return self.fc(self.dropout(high.mean([2, 3, 4])))

@@ -54,9 +54,10 @@ def mobilenet_v1(
             conv(width, out, 1, alphas=(low_in, low_out)),
         ]
         width = out
-    head = pooling() if alpha is None else [("merge", OctaveMerge()), *pooling()]
+    if alpha is not None:
+        stages[-1].append(OctaveMerge())
     stages = [nn.Sequential(*stage) for stage in stages]
-    return build_staged(stages, [*channels, width], STRIDES, head, width, num_classes, features_only, out_indices)
+    return build_staged(stages, [*channels, width], STRIDES, pooling(), width, num_classes, features_only, out_indices)
 
 
 def mobilenet_v2(

@@ -38,6 +38,8 @@ AUTHORS_RESNETS = tuple(
 MOBILE_ARGUMENTS = ("num_classes", "in_channels", "scale", "features_only", "out_indices")
 DENSE_ARGUMENTS = ("num_classes", "in_channels", "features_only", "out_indices")
 VIDEO_ARGUMENTS = ("num_classes", "in_channels")
+NAMES: list[str] = []
+"""What is registered here."""
 
 
 def register_networks() -> None:
@@ -66,6 +68,7 @@ def register_networks() -> None:
 
 
 def _register(name: str, network: Callable[..., nn.Layer], arguments: tuple[str, ...], own: list[str] = ()) -> None:
+    NAMES.append(name)
     MODELS.register(name)(partial(build_network, network, arguments, own, name))
 
 

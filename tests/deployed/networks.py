@@ -30,9 +30,10 @@ def trained(net: nn.Layer, channels: int = 3, size: tuple[int, int] = (33, 47)) 
     random = np.random.default_rng(3)
     norms = [layer for layer in net.sublayers(include_self=True) if isinstance(layer, nn.BatchNorm2D)]
     for norm in norms:
-        width = norm.weight.shape[0]
-        norm.weight.set_value(random.uniform(0.5, 1.5, width).astype("float32"))
-        norm.bias.set_value(random.normal(0, 0.2, width).astype("float32"))
+        if norm.weight is not None:
+            width = norm.weight.shape[0]
+            norm.weight.set_value(random.uniform(0.5, 1.5, width).astype("float32"))
+            norm.bias.set_value(random.normal(0, 0.2, width).astype("float32"))
         norm._momentum = 0.0  # the running statistics are those of the one batch
     _calm_blocks(net)
     _spread_masks(net)

@@ -1,0 +1,56 @@
+"""Networks beyond ResNet and VGG equal their deploy form, whole or in parts."""
+
+from __future__ import annotations
+
+import pytest
+
+import ppeffconv
+from ppeffconv.deployed import Deployed, report
+from ppeffconv.models import zoo
+
+from .networks import check, create, need
+
+# arguments, and whether the deploy form is one program; else what the engine does not know stays as it is
+CASES = {
+    "se_resnet50": ({"width": 16}, False),
+    "oct_se_resnet50": ({"width": 16}, False),
+    "resnext50_32x4d": ({"width": 16}, True),
+    "oct_resnext50_32x4d": ({"width": 16}, True),
+    "resnet50d": ({"width": 8}, True),
+    "ddf_resnet50d": ({"width": 16}, True),
+    "oct_resnet152_v1e": ({"width": 8}, True),
+    "oct_se_resnet152_v1f": ({"width": 16}, False),
+    "mobilenet_v1": ({"scale": 0.25}, True),
+    "oct_mobilenet_v1": ({"scale": 0.25}, True),
+    "mobilenet_v2": ({"scale": 0.25}, True),
+    "oct_mobilenet_v2": ({"scale": 0.25}, False),
+    "densenet121": ({}, False),
+    "oct_densenet121": ({}, False),
+    "versatile_alexnet": ({}, True),
+    "oct_mobilenet_v1 features": ({"scale": 0.25, "features_only": True}, False),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_deploy_form(case):
+    need("auto")
+    arguments, whole = CASES[case]
+    net = create(case.split(" ")[0], **arguments)
+    deployed = ppeffconv.deploy(net)
+    assert isinstance(deployed, Deployed) == whole
+    assert report(deployed).parts
+    sizes = ((1, 67, 75), (2, 64, 97)) if "alexnet" in case else ((1, 33, 47), (2, 40, 31))
+    check(net, deployed, sizes=sizes)
+
+
+def test_videos_have_no_deploy_form():
+    net = ppeffconv.create_model("oct_c2d_resnet50", num_classes=2)
+    with pytest.raises(ValueError, match="no part of the network has a deploy form"):
+        ppeffconv.deploy(net)
+
+
+def test_every_network_is_covered():
+    """But for those that differ in depth or in numbers alone, and videos."""
+    alike = {"se_resnet101", "resnext101_32x4d", "se_resnet152_v1e", "resnet152_v1f", "alexnet"}
+    names = {name.removeprefix("oct_") for name in zoo.NAMES if not name.endswith(("i3d_resnet50", "c2d_resnet50"))}
+    assert names - alike == {case.split(" ")[0].removeprefix("oct_") for case in CASES}
