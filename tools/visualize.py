@@ -1,4 +1,4 @@
-"""Draw the sampling masks of a PaddleSeg run over images: python tools/visualize.py -c RUN/config.yaml --image *.jpg"""
+"""Draw what a network does to images: masks, octave groups, filters: tools/visualize.py -c RUN/config.yaml --image X"""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppeffconv.engine import cli
+import yaml
+
+from ppeffconv.engine import cli, drawing
 from ppeffconv.integrations import ppseg
 
 
 def main(args: argparse.Namespace) -> None:
+    if "Arch" in (yaml.safe_load(Path(args.config).read_text(encoding="utf-8")) or {}):
+        cfg = cli.read_config(args)
+        output = args.output or Path(args.config).parent / "pictures.png"
+        print(f"picture: {drawing.draw_network(cfg, args.image, output, args.weights)}")
+        return
     try:
         ppseg.register()
     except ImportError as error:
@@ -27,5 +34,5 @@ if __name__ == "__main__":
     parser = cli.config_parser(__doc__)
     cli.weights_option(parser)
     parser.add_argument("--image", nargs="+", required=True, metavar="FILE", help="one row of the picture each")
-    parser.add_argument("--output", type=Path, metavar="PNG", help="default: masks.png in the run's folder")
+    parser.add_argument("--output", type=Path, metavar="PNG", help="default: pictures.png or masks.png in the run")
     cli.run(main, parser)

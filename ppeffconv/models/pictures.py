@@ -1,56 +1,54 @@
-"""Pictures of what a network does to an image: sampling masks, and octave groups."""
+"""Pictures of what a network does to an image: sampling masks, octave groups, dynamic and nested filters."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from ..layers import OctConvBNAct
+from ..layers import DDF2D, LearnedVersatileConv2D, OctConvBNAct, VersatileConv2D
 from ..layers.gumbel import GumbelSampler
 from .depth_upsampler import JointUpNet
 
+FILTERS = 64  # shown of a layer, at most
+
 
 def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
-    """Masks and octave groups of the first image of a batch, in evaluation mode.
+    """What a network does to the first image of a batch, in evaluation mode.
 
     Args:
         images: [N, C, H, W].
 
     Returns:
-        Layer name to a picture [h, w] in [0, 1]: the sampling mask, or the channel mean of |x| of the high and the low
-        group, scaled to its maximum; of a `JointUpNet` "depth", from the nearest to the farthest. {} for a network that
-        has none of them.
+        Layer name and a label to a picture [h, w] in [0, 1]; {} for a network that has none of them.
+
+        - "mask": of sampling.
+        - "high", "low": the channel mean of |x| of the octave groups, scaled to its maximum.
+        - "spatial": the k x k numbers of DDF's spatial filter, a tile for each, over the image; 0.5 is zero.
+        - "channel": DDF's channel filters, a tile for each channel; 0.5 is zero.
+        - "filters": versatile filters, a tile for each, the root of the mean square over input channels; behind the
+          stored ones those that are nested in them.
+        - "kept": of learned masks, a tile for each, the share of input channels that they keep.
+        - "depth", without a layer's name: of a `JointUpNet`, from the nearest to the farthest.
     """
     found: dict[str, np.ndarray] = {}
 
-    def see_mask(name: str):
+    def see(name: str, draw: Callable):
         def hook(layer, inputs, output):
-            found[f"{name}/mask"] = output[0, 0].numpy()
+            for label, picture in draw(layer, inputs[0], output).items():
+                found[f"{name}/{label}" if name else label] = picture
 
         return hook
 
-    def see_depth(layer, inputs, output):
-        depth = output[0, 0].numpy()
-        found["depth"] = (depth - depth.min()) / max(float(np.ptp(depth)), 1e-12)
-
-    def see_groups(name: str):
-        def hook(layer, inputs, output):
-            for group, label in zip(output, ("high", "low")):
-                if group is not None and layer.bn_l is not None:
-                    energy = group[0].abs().mean(0).numpy()
-                    found[f"{name}/{label}"] = energy / max(float(energy.max()), 1e-12)
-
-        return hook
-
-    hooks = []
-    if isinstance(net, JointUpNet):
-        hooks.append(net.register_forward_post_hook(see_depth))
-    for name, layer in net.named_sublayers():
-        if isinstance(layer, GumbelSampler):
-            hooks.append(layer.register_forward_post_hook(see_mask(name)))
-        elif isinstance(layer, OctConvBNAct):
-            hooks.append(layer.register_forward_post_hook(see_groups(name)))
+    hooks = [
+        layer.register_forward_post_hook(see(name, draw))
+        for name, layer in net.named_sublayers(include_self=True)
+        for kind, draw in DRAWINGS.items()
+        if isinstance(layer, kind)
+    ]
     if not hooks:
         return {}
     modes = [(layer, layer.training) for layer in net.sublayers(include_self=True)]
@@ -64,3 +62,73 @@ def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
         for layer, training in modes:
             layer.training = training
     return found
+
+
+def _mask(layer: GumbelSampler, x: Tensor, output: Tensor) -> dict[str, np.ndarray]:
+    return {"mask": output[0, 0].numpy()}
+
+
+def _groups(layer: OctConvBNAct, x: object, output: tuple[Tensor | None, Tensor | None]) -> dict[str, np.ndarray]:
+    if layer.bn_l is None:
+        return {}
+    energies = {label: group[0].abs().mean(0) for label, group in zip(("high", "low"), output) if group is not None}
+    return {label: _of_maximum(energy.numpy()) for label, energy in energies.items()}
+
+
+def _dynamic_filters(layer: DDF2D, x: Tensor, output: Tensor) -> dict[str, np.ndarray]:
+    k = layer.kernel_size
+    spatial = layer.spatial_branch(x)[0, : k * k].numpy()  # of the first head
+    channel = layer.channel_branch(x)[0].reshape([-1, k, k])[:FILTERS].numpy()
+    return {"spatial": _about_half(_tiles(spatial, k)), "channel": _about_half(_tiles(channel))}
+
+
+def _nested_filters(layer: VersatileConv2D, x: Tensor, output: Tensor) -> dict[str, np.ndarray]:
+    weight = layer.weight[:FILTERS].numpy()
+    energy = np.sqrt(np.mean(weight * weight, axis=1))
+    nested = [energy]
+    for ring in range(1, layer.spatial_filters):
+        inside = np.zeros_like(energy)
+        inside[:, ring:-ring, ring:-ring] = energy[:, ring:-ring, ring:-ring]
+        nested.append(inside)
+    return {"filters": _of_maximum(_tiles(np.concatenate(nested)))}
+
+
+def _learned_masks(layer: LearnedVersatileConv2D, x: Tensor, output: Tensor) -> dict[str, np.ndarray]:
+    low, high = layer.mask_range
+    kept = (layer.masks().numpy() - low) / (high - low)
+    return {"kept": _tiles(kept.reshape([-1, *kept.shape[2:]]).mean(axis=1)[:FILTERS])}
+
+
+def _depth(layer: JointUpNet, x: Tensor, output: Tensor) -> dict[str, np.ndarray]:
+    depth = output[0, 0].numpy()
+    return {"depth": _of_maximum(depth - depth.min())}
+
+
+DRAWINGS: dict[type[nn.Layer], Callable[..., dict[str, np.ndarray]]] = {
+    GumbelSampler: _mask,
+    OctConvBNAct: _groups,
+    DDF2D: _dynamic_filters,
+    VersatileConv2D: _nested_filters,
+    LearnedVersatileConv2D: _learned_masks,
+    JointUpNet: _depth,
+}
+
+
+def _tiles(maps: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Maps [n, h, w] side by side in so many columns, default: in a square of maps that are set apart by zeros."""
+    if columns is None:
+        maps = np.pad(maps, ((0, 0), (0, 1), (0, 1)))
+        columns = math.ceil(math.sqrt(len(maps)))
+    count, height, width = maps.shape
+    rows = math.ceil(count / columns)
+    sheet = np.zeros((rows * columns, height, width), maps.dtype)
+    sheet[:count] = maps
+    return sheet.reshape(rows, columns, height, width).transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
+
+
+def _of_maximum(values: np.ndarray) -> np.ndarray:
+    return values / max(float(values.max()), 1e-12)
+
+
+def _about_half(values: np.ndarray) -> np.ndarray:
+    return 0.5 + 0.5 * values / max(float(np.abs(values).max()), 1e-12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import paddle
 import pytest
 from paddle import nn
 
@@ -68,16 +67,3 @@ def test_leaves_the_network_as_it_was():
 def test_bad_shape(shape):
     with pytest.raises(ValueError, match="input_shape must be"):
         ppeffconv.profile(ppeffconv.create_model("resnet20"), shape)
-
-
-def test_pictures():
-    x = paddle.randn([2, 3, 16, 16])
-    octave = ppeffconv.models.pictures(ppeffconv.create_model("oct_resnet20"), x)
-    assert octave["layer1.0.conv1/high"].shape == (16, 16)
-    assert octave["layer1.0.conv1/low"].shape == (8, 8)
-    net = ppeffconv.create_model("sampled_resnet20")
-    sampled = ppeffconv.models.pictures(net, x)
-    assert sampled["layer2.0.conv1_gumbel/mask"].shape == (8, 8)
-    assert all(0 <= p.min() <= p.max() <= 1 for p in [*octave.values(), *sampled.values()])
-    assert net.training
-    assert ppeffconv.models.pictures(ppeffconv.create_model("resnet20"), x) == {}

@@ -1,0 +1,69 @@
+"""Pictures of what networks do to an image."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from ppeffconv import create_model, layers
+from ppeffconv.models import pictures
+
+
+@pytest.fixture
+def x():
+    return paddle.randn([2, 3, 16, 16])
+
+
+def test_octave_groups_and_masks(x):
+    octave = pictures(create_model("oct_resnet20"), x)
+    assert octave["layer1.0.conv1/high"].shape == (16, 16)
+    assert octave["layer1.0.conv1/low"].shape == (8, 8)
+    net = create_model("sampled_resnet20")
+    sampled = pictures(net, x)
+    assert sampled["layer2.0.conv1_gumbel/mask"].shape == (8, 8)
+    assert net.training
+    assert pictures(create_model("resnet20"), x) == {}
+
+
+@pytest.mark.parametrize("name", ["oct", "sampled", "ddf", "versatile", "learned_versatile"])
+def test_are_between_0_and_1(name, x):
+    found = pictures(create_model(f"{name}_resnet20"), x)
+    assert found
+    for picture in found.values():
+        assert picture.ndim == 2
+        assert 0 <= picture.min() <= picture.max() <= 1
+
+
+def test_dynamic_filters_are_tiles_of_what_the_layer_predicts(x):
+    layer = layers.DDF2D(3)
+    net = paddle.nn.Sequential(layer)
+    found = pictures(net, x)
+    spatial, channel = layer.spatial_branch(x)[0].numpy(), layer.channel_branch(x)[0].reshape([3, 3, 3]).numpy()
+    assert found["0/spatial"].shape == (48, 48)
+    assert found["0/channel"].shape == (8, 8)  # a square of four tiles, of which one is empty, and what is between
+    scaled = 0.5 + 0.5 * spatial / np.abs(spatial).max()
+    np.testing.assert_allclose(found["0/spatial"][16:32, 32:48], scaled[5], rtol=1e-5)  # row 1, column 2
+    scaled = 0.5 + 0.5 * channel / np.abs(channel).max()
+    np.testing.assert_allclose(found["0/channel"][4:7, :3], scaled[2], rtol=1e-5)
+    np.testing.assert_array_equal(found["0/channel"][4:, 4:], 0.5)
+
+
+def test_nested_filters_are_centres_of_the_stored_ones(x):
+    layer = layers.VersatileConv2D(3, 4, 3, padding=1)  # two stored filters and their centres
+    tiles = pictures(paddle.nn.Sequential(layer), x)["0/filters"]
+    energy = np.sqrt(np.square(layer.weight.numpy()).mean(1))
+    apart = np.pad(energy / energy.max(), ((0, 0), (0, 1), (0, 1)))
+    np.testing.assert_allclose(tiles[:4], np.concatenate([*apart], axis=1), rtol=1e-5)
+    centres = np.zeros((4, 8), np.float32)
+    centres[1, [1, 5]] = energy[:, 1, 1] / energy.max()
+    np.testing.assert_allclose(tiles[4:], centres, rtol=1e-5)
+
+
+def test_learned_masks_are_shares_of_what_they_keep(x):
+    layer = layers.LearnedVersatileConv2D(3, 4, 3, padding=1, s=2)
+    net = paddle.nn.Sequential(layer)
+    kept = pictures(net, x)["0/kept"]
+    layer.eval()
+    masks = layer.masks().reshape([4, 3, 3, 3]).numpy() > 0
+    np.testing.assert_allclose(kept[:3, 4:7], masks[1].mean(0), rtol=1e-6)
