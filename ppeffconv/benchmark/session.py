@@ -62,6 +62,7 @@ def run(kind: str, rows: Iterable[Row], settings: Settings) -> Session:
         get_logger().info(row.work)
         session["rows"][row.name] = _measure(row, settings, peer)
         save(session, settings.output)
+    save(session, settings.output)  # with the command of this call, which may have had nothing to measure
     return session
 
 
@@ -76,8 +77,8 @@ def _open(kind: str, settings: Settings) -> Session:
                 raise ValueError(
                     f"--resume: {settings.output} was measured with {name} {session.get(name)}, not {value}"
                 )
-        session["rows"] = {name: row for name, row in session["rows"].items() if row["other_cores"] <= BUSY}
-        return session
+        rows = {name: row for name, row in session["rows"].items() if row["other_cores"] <= BUSY}
+        return {**session, "command": settings.command, "rows": rows}
     limits, today = _limits(settings.threads), datetime.date.today().isoformat()
     return {**facts, "date": today, "command": settings.command, "limits": limits, "rows": {}}
 
