@@ -17,10 +17,9 @@ from ppeffconv.registry import check_arguments
 
 ROOT = Path(__file__).parents[1]
 TOOLKITS = ("detection", "segmentation")  # in the toolkits' own form, see tests/integrations
+LISTS = ("runs.yaml", "figures.yaml")  # of runs, see engine/queue.py, and of what papers print, see results/papers.py
 FILES = sorted(
-    p
-    for p in (ROOT / "configs").rglob("*.y*ml")
-    if not {"_base_", *TOOLKITS} & set(p.parts) and p.name != "runs.yaml"  # a list of runs, see engine/queue.py
+    p for p in (ROOT / "configs").rglob("*.y*ml") if not {"_base_", *TOOLKITS} & set(p.parts) and p.name not in LISTS
 )
 FRAGMENTS = sorted((ROOT / "configs" / "_base_").rglob("*.yaml"))
 METHODS = ("baselines", "octconv", "spconv", "versatile", "ddf", "sampling", "gating")

@@ -12,9 +12,13 @@ import ppeffconv
 from ppeffconv.engine import cli
 from ppeffconv.models import count_parameters
 from ppeffconv.registry import did_you_mean
+from ppeffconv.results import papers
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.papers:
+        papers.write(Path(args.papers))
+        return
     names = ppeffconv.list_models(args.pattern)
     if not names:
         raise ValueError(f"no network matches '{args.pattern}'.{did_you_mean(args.pattern, ppeffconv.list_models())}")
@@ -37,4 +41,6 @@ if __name__ == "__main__":
     parser.add_argument("pattern", nargs="?", default="*", help='shell wildcard, such as "oct_*"')
     parser.add_argument("--params", action="store_true", help="with the number of parameters (builds every network)")
     parser.add_argument("--profile", type=int, metavar="SIZE", help="with multiply-adds for SIZE x SIZE images, too")
+    text = "write the table of the papers' figures into the README of a folder, configs/papers"
+    parser.add_argument("--papers", metavar="FOLDER", help=text)
     cli.run(main, parser)
