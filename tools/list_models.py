@@ -32,8 +32,11 @@ def facts(name: str, args: argparse.Namespace) -> str:
     net = ppeffconv.create_model(name)
     if not args.profile:
         return f"{name:32s}{count_parameters(net) / 1e6:10.3f} M"
-    profile = ppeffconv.profile(net, (getattr(net, "in_channels", 3), args.profile, args.profile))
-    return f"{name:32s}{profile.params / 1e6:10.3f} M{profile.macs / 1e9:10.3f} G MACs"
+    frames = getattr(net, "frames", None)
+    shape = (getattr(net, "in_channels", 3), *([frames] if frames else []), args.profile, args.profile)
+    profile = ppeffconv.profile(net, (1, *shape))
+    clip = f" for {frames} frames" if frames else ""
+    return f"{name:32s}{profile.params / 1e6:10.3f} M{profile.macs / 1e9:10.3f} G MACs{clip}"
 
 
 if __name__ == "__main__":

@@ -29,9 +29,14 @@ class I3D(nn.Layer):
         inflated: False for C2D, whose convolutions see single frames.
         num_classes, in_channels: of the classifier and the frames.
 
+    Attributes:
+        frames: of a clip in the paper; any number of at least two will do.
+
     Raises:
         ValueError: alpha out of range, or an input that is no video of at least two frames.
     """
+
+    frames = 8
 
     def __init__(
         self, alpha: float | None = None, inflated: bool = True, num_classes: int = 1000, in_channels: int = 3

@@ -60,8 +60,8 @@ def register_networks() -> None:
         ("mobilenet_v1", mobilenet_v1, MOBILE_ARGUMENTS),
         ("mobilenet_v2", mobilenet_v2, MOBILE_ARGUMENTS),
         ("densenet121", partial(densenet, (6, 12, 24, 16)), DENSE_ARGUMENTS),
-        ("i3d_resnet50", I3D, VIDEO_ARGUMENTS),
-        ("c2d_resnet50", partial(I3D, inflated=False), VIDEO_ARGUMENTS),
+        ("i3d50", I3D, VIDEO_ARGUMENTS),
+        ("c2d50", partial(I3D, inflated=False), VIDEO_ARGUMENTS),
     ):
         _register(name, partial(_plain, network), arguments)
         _register(f"oct_{name}", partial(_octave, network), arguments, ["alpha"])

@@ -9,7 +9,7 @@ import pytest
 import ppeffconv
 
 
-@pytest.mark.parametrize("name", ["i3d_resnet50", "oct_i3d_resnet50"])
+@pytest.mark.parametrize("name", ["i3d50", "oct_i3d50"])
 def test_trains_on_odd_frames(name):
     net = ppeffconv.create_model(name, num_classes=3, in_channels=1)
     y = net(paddle.randn([1, 1, 3, 35, 33]))
@@ -22,7 +22,7 @@ def test_trains_on_odd_frames(name):
 def test_c2d_sees_frames_one_by_one():
     """Of a still clip, as many frames as one likes give the same logits; with I3D the borders in time are seen."""
     x = paddle.randn([1, 3, 1, 33, 35])
-    for name, still in (("oct_c2d_resnet50", True), ("i3d_resnet50", False)):
+    for name, still in (("oct_c2d50", True), ("i3d50", False)):
         net = ppeffconv.create_model(name, num_classes=4)
         net.eval()
         with paddle.no_grad():
@@ -31,7 +31,7 @@ def test_c2d_sees_frames_one_by_one():
 
 
 def test_what_is_no_video():
-    net = ppeffconv.create_model("c2d_resnet50", num_classes=2)
+    net = ppeffconv.create_model("c2d50", num_classes=2)
     for shape in ((1, 3, 33, 33), (1, 1, 4, 33, 33), (1, 3, 1, 33, 33)):
         with pytest.raises(ValueError, match="at least two frames"):
             net(paddle.randn(shape))
@@ -39,4 +39,4 @@ def test_what_is_no_video():
 
 def test_alpha():
     with pytest.raises(ValueError, match=r"alpha in \[0, 1\)"):
-        ppeffconv.create_model("oct_i3d_resnet50", alpha=1.0)
+        ppeffconv.create_model("oct_i3d50", alpha=1.0)
