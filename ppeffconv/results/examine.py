@@ -19,7 +19,7 @@ from ..engine.inference import load_network
 from ..engine.queue import QueuedRun
 from ..engine.rng import fixed_seed
 from ..engine.runs import find_resume
-from ..integrations.ppseg.cost import CostOfImages
+from ..models.cost import CostOfImages
 from .record import FIRST, Record
 
 EVALUATED = re.compile(r"evaluation after epoch (\d+)\b.*? top1 ([\d.]+)")

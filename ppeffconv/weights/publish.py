@@ -14,7 +14,7 @@ import numpy as np
 import paddle
 import yaml
 from paddle import nn
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ..utils.checksum import Checksum
 from ..utils.files import replacing
@@ -89,7 +89,8 @@ def save_weights(
     """Write a .safetensors that says what it is, in one piece or not at all."""
     metadata = {"format": "ppeffconv", "model": model or "", "arguments": json.dumps(arguments), "source": source}
     with replacing(path) as temporary:
-        save_file({key: np.ascontiguousarray(value) for key, value in state.items()}, temporary, metadata)
+        # not save_file, whose files only their owner can read
+        temporary.write_bytes(save({key: np.ascontiguousarray(value) for key, value in state.items()}, metadata))
 
 
 def write_table(entries: list[dict[str, Any]], folder: Path = FOLDER) -> None:

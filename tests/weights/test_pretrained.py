@@ -163,7 +163,8 @@ def test_weights_that_nobody_has_opened_come_only_when_asked_for(monkeypatch):
     ):
         ppeffconv.create_model("oct_resnet20", pretrained=True)
     found = module.find_pretrained("oct_resnet20", row.tag)
-    assert found.arguments({}) == {"alpha": 0.375}
-    assert found.arguments({"alpha": 0.375, "output_stride": 8}) == {"alpha": 0.375, "output_stride": 8}
+    assert found.arguments({}) == {"alpha": 0.375, "scale": 0.75}
+    expected = {"alpha": 0.375, "scale": 0.75, "output_stride": 8}
+    assert found.arguments({"alpha": 0.375, "output_stride": 8}) == expected
     with pytest.raises(ValueError, match=f"oct_resnet20.{row.tag} was trained with alpha=0.375; got alpha=0.5"):
         found.arguments({"alpha": 0.5})

@@ -19,9 +19,9 @@ from paddleseg.utils import get_image_list, logger
 from paddleseg.utils.utils import set_seed
 
 from ... import accelerate
+from ...models.cost import CostOfImages
 from ...utils.files import replacing
 from ...weights import load_weights, read_file
-from .cost import CostOfImages
 from .losses import SamplingTemperature, join_auxiliary_losses
 from .reading import CheckedReading, UnreadableImageError, check_dataset, read_image, skipped
 from .settings import RunConfig

@@ -8,6 +8,7 @@ import pytest
 import ppeffconv
 from ppeffconv.layers import density_report, set_eval_mode
 from ppeffconv.models import DilatedFPN
+from ppeffconv.models.cost import CostOfImages
 from ppeffconv.models.profile import expected_macs
 
 
@@ -16,8 +17,6 @@ def build(name):
 
 
 def run(net, images):
-    from ppeffconv.integrations.ppseg.cost import CostOfImages
-
     net.eval()
     with CostOfImages(net) as cost:
         for image in images:

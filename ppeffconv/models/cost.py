@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from paddle import Tensor, nn
 
-from ...layers import density_report
-from ...models import count_parameters
-from ...models.profile import expected_macs
+from ..layers import density_report
+from .profile import count_parameters, expected_macs
 
 
 class CostOfImages:
