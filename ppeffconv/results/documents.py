@@ -10,7 +10,7 @@ from .large import large_networks
 from .measure import read_speed
 from .record import read_records
 from .rows import BASELINE, ROWS
-from .tables import Records, Speed, measured_on, of_method, runs_table, summary, weights_table
+from .tables import LANGUAGES, Records, Speed, measured_on, of_method, runs_table, summary, weights_table
 
 MARKER = "results"
 FOLDER = "configs/results"
@@ -44,9 +44,12 @@ def write_documents(root: Path) -> list[Path]:
 
 
 def _section(records: Records, speed: Speed, language: str) -> str:
-    """Of a README: the figure first."""
+    """Of a README: the figure first, and the rows that are trained."""
+    trained = [name for name in ROWS if name in records]
+    if not trained:
+        return LANGUAGES[language].nothing
     figure = f"![{CAPTION[language]}]({FOLDER}/{FIGURE})" if BASELINE in records else ""
-    return _joined(figure, summary(records, speed, language=language), measured_on(speed, language))
+    return _joined(figure, summary(records, speed, trained, language), measured_on(speed, language))
 
 
 def _card(records: Records, speed: Speed, method: str) -> str:

@@ -19,10 +19,11 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Words:
-    """Of a language: the columns, the row that is not there, and what the milliseconds were measured on."""
+    """Of a language: the columns, what stands for rows that are not there, and what the time was measured on."""
 
     header: tuple[str, ...]
     missing: str
+    nothing: str
     seeds: str
     measured: str
 
@@ -40,6 +41,7 @@ LANGUAGES = {
             "training, min",
         ),
         "not trained yet",
+        "None of these networks is trained yet.",
         "seeds",
         "Milliseconds: `ppeffconv.deploy`, float32, {cpu}, {threads} threads, all rows in turns, medians over {rounds} "
         "rounds, in brackets over the dense network's; PaddlePaddle {version}, {date}; others used {other_cores:g} "
@@ -48,6 +50,7 @@ LANGUAGES = {
     "zh": Words(
         ("网络", "参数量, k", "M MACs", "密度", "top-1, %", "批大小 1, ms", "批大小 64, 每张 ms", "训练, 分钟"),
         "尚未训练",
+        "这些网络都尚未训练。",
         "个种子",
         "毫秒:`ppeffconv.deploy`,float32,{cpu},{threads} 线程,各行轮流计时,取 {rounds} 轮的中位数,"
         "括号内为与稠密网络之比;PaddlePaddle {version},{date};其间其他进程占用 {other_cores:g} 个核。",
