@@ -1,15 +1,18 @@
-"""Runs one after another, from a list: what is done is left alone, and what was stopped goes on."""
+"""Runs from a list, one after another or a few side by side: what is done is left alone, what was stopped goes on."""
 
 from __future__ import annotations
 
 import datetime
 import json
+import os
+import queue
 import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -62,16 +65,19 @@ class QueuedRun:
         code, took = self.attempts[-1]["code"], f"{self.seconds:.0f} s"
         return f"done in {took}" if self.done else f"stopped after {took}" if code < 0 or code > 127 else "failed"
 
-    def attempt(self, signals: _Signals) -> int:
-        """Run the command and return its exit code, which is kept."""
+    def attempt(self, signals: _Signals, cores: set[int]) -> int:
+        """Run the command on these cores and return its exit code, which is kept."""
         arguments = shlex.split(self.command)
         if arguments[0] == "python":
             arguments[0] = sys.executable
         begin, clock = datetime.datetime.now().isoformat(timespec="seconds"), time.monotonic()
         with (self.folder / f"{self.name}.log").open("ab") as log:
             # in a session of its own, or it would get a terminal's Ctrl-C twice, which means: end at once
-            signals.process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-            code = signals.process.wait()
+            process = subprocess.Popen(arguments, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            if cores and hasattr(os, "sched_setaffinity"):
+                os.sched_setaffinity(process.pid, cores)
+            signals.add(process)
+            code = process.wait()
         self._keep({"began": begin, "seconds": round(time.monotonic() - clock, 1), "code": code})
         return code
 
@@ -104,46 +110,71 @@ def read_queue(path: str | Path) -> list[QueuedRun]:
     ]
 
 
-def run_queue(runs: Sequence[QueuedRun], only: Sequence[str] = ("*",)) -> list[QueuedRun]:
+def run_queue(runs: Sequence[QueuedRun], only: Sequence[str] = ("*",), jobs: int = 1) -> list[QueuedRun]:
     """Run those whose names fit one of the patterns ``only`` and which are not done; a failure does not end the queue.
+
+    Args:
+        jobs: runs side by side. Each gets its share of the cores: small networks train faster so, all runs together,
+            because no core waits for another.
 
     Returns:
         The runs that failed.
 
     Raises:
-        TrainingInterrupted: SIGINT or SIGTERM came; the run under way got it too, and has ended.
+        TrainingInterrupted: SIGINT or SIGTERM came; the runs under way got it too, and have ended.
         RuntimeError: another process is at this queue.
-        ValueError: no run has such a name.
+        ValueError: no run has such a name, or there are not as many cores as jobs.
     """
     chosen = [run for run in runs if any(fnmatch(run.name, pattern) for pattern in only)]
     if not chosen:
         raise ValueError(f"no run is called {' or '.join(only)}; there are {', '.join(run.name for run in runs)}")
-    failed = []
+    slots = _slots(jobs)
     for folder in {run.folder for run in chosen}:
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(chosen[0].folder / "queue.lock", timeout=0), _Signals() as signals:
-            for number, run in enumerate(chosen, start=1):
-                get_logger().info(f"[{number}/{len(chosen)}] {run.name}: {run.state}")
-                if run.done:
-                    continue
-                code = run.attempt(signals)
-                signals.check()
-                if code:
-                    failed.append(run)
-                    get_logger().warning(
-                        f"{run.name} failed: {run.last_line()} (all of it in {run.folder}/{run.name}.log)"
-                    )
+
+            def work(number: int, run: QueuedRun) -> bool:
+                cores = slots.get()
+                try:
+                    return signals.came or _work(f"[{number}/{len(chosen)}]", run, signals, cores)
+                finally:
+                    slots.put(cores)
+
+            with ThreadPoolExecutor(jobs) as pool:
+                fine = list(pool.map(work, range(1, len(chosen) + 1), chosen))
+            signals.check()
     except Timeout:
         raise RuntimeError(f"another process is at the queue of {chosen[0].folder}: let it end first") from None
-    return failed
+    return [run for run, well in zip(chosen, fine) if not well]
+
+
+def _work(place: str, run: QueuedRun, signals: _Signals, cores: set[int]) -> bool:
+    """Whether the run is done now."""
+    get_logger().info(f"{place} {run.name}: {run.state}")
+    if run.done or run.attempt(signals, cores) == 0:
+        return True
+    if not signals.came:
+        get_logger().warning(f"{run.name} failed: {run.last_line()} (all of it in {run.folder}/{run.name}.log)")
+    return False
+
+
+def _slots(jobs: int) -> queue.Queue[set[int]]:
+    """The cores of each job; empty sets, which mean all, for a single one."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    if not 1 <= jobs <= len(cores):
+        raise ValueError(f"jobs must be 1 to {len(cores)}, the cores of this machine, got {jobs}")
+    slots: queue.Queue[set[int]] = queue.Queue()
+    for job in range(jobs):
+        slots.put(set(cores[job * len(cores) // jobs : (job + 1) * len(cores) // jobs]) if jobs > 1 else set())
+    return slots
 
 
 class _Signals:
-    """Hands SIGINT and SIGTERM on to the process under way; ``check`` then raises TrainingInterrupted."""
+    """Hands SIGINT and SIGTERM on to the processes under way; ``check`` then raises TrainingInterrupted."""
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen | None = None
+        self._processes: list[subprocess.Popen] = []
         self._got: int | None = None
 
     def __enter__(self) -> _Signals:
@@ -156,8 +187,19 @@ class _Signals:
 
     def _handle(self, signum: int, frame: Any) -> None:
         self._got = signum
-        if self.process is not None:
-            self.process.send_signal(signum)
+        for process in self._processes:
+            process.send_signal(signum)  # which does nothing to one that has ended
+
+    @property
+    def came(self) -> bool:
+        """Whether one came: nothing new is begun then."""
+        return self._got is not None
+
+    def add(self, process: subprocess.Popen) -> None:
+        """Hand signals on to this process too, and one that came while it was started."""
+        self._processes.append(process)
+        if self._got is not None:
+            process.send_signal(self._got)
 
     def check(self) -> None:
         if self._got is not None:

@@ -104,6 +104,29 @@ def test_one_at_a_time(tmp_path):
         run_queue(read_queue(path))
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_side_by_side_on_cores_of_their_own(tmp_path):
+    """Each of two runs waits for the other, which would never come if they ran in turn."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import os, pathlib, sys, time\n"
+        "mine, other = (pathlib.Path(__file__).with_name(name) for name in sys.argv[1:])\n"
+        "mine.write_text(' '.join(map(str, sorted(os.sched_getaffinity(0)))))\n"
+        "while not other.exists(): time.sleep(0.01)\n"
+    )
+    path = queue(tmp_path, a=f"python {script} a b", b=f"python {script} b a")
+    assert run_queue(read_queue(path), jobs=2) == []
+    cores = [set((tmp_path / name).read_text().split()) for name in "ab"]
+    assert not cores[0] & cores[1]
+    assert {int(core) for core in cores[0] | cores[1]} == os.sched_getaffinity(0)
+
+
+@pytest.mark.parametrize("jobs", [0, 4097])
+def test_as_many_jobs_as_cores(tmp_path, jobs):
+    with pytest.raises(ValueError, match=f"jobs must be 1 to .* got {jobs}"):
+        run_queue(read_queue(queue(tmp_path, a="python -c pass")), jobs=jobs)
+
+
 @pytest.mark.parametrize(
     "content", ["[]", "output: x", "{output: x, runs: []}", "{output: x, runs: {a: 3}}", "{output: x, runs: {a/b: c}}"]
 )
