@@ -111,8 +111,9 @@ def _known(model: str) -> str:
 
 def _load_but_head(net: nn.Layer, state: Mapping[str, np.ndarray], row: Row, path: Path) -> None:
     own = net.state_dict()
-    head = [key for key in state if key.startswith(f"{row.head}.")]
     absent = not any(key.startswith(f"{row.head}.") for key in own)  # a network of feature maps
+    part = row.head.partition(".")[0] if absent else row.head  # it has nothing of what lies behind its maps
+    head = [key for key in state if key.startswith(f"{part}.")]
     other = tuple(key for key in head if key in own and own[key].shape[-1] != state[key].shape[-1])
     if absent or other:
         state = {key: value for key, value in state.items() if key not in head}

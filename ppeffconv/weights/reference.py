@@ -12,6 +12,7 @@ from paddle import nn
 
 from ..registry import did_you_mean
 from .loading import load_state
+from .paddle_vision import find_network
 
 # Keys are ours but for these rewrites, applied in order. A prefix rule must match every key of the checkpoint to apply.
 _PREFIXES = (r"(arg|aux):", r"module\.", r"\d+\.", r"backbone\.")
@@ -22,17 +23,9 @@ _GLUON = (
     (r"\.beta$", ".bias"),
     *_COMMON,
 )
-# paddle.vision's VGG-16 has no BatchNorm: its layers are convolution, ReLU and pooling
-_VGG_WIDTHS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)  # 0 is a pooling
-_VGG_THEIRS = {sum(1 if w == 0 else 2 for w in _VGG_WIDTHS[:i]): i for i, w in enumerate(_VGG_WIDTHS) if w}
-_VGG = {theirs: sum(1 if w == 0 else 3 for w in _VGG_WIDTHS[:i]) for theirs, i in _VGG_THEIRS.items()}
-_PADDLE = (
-    (r"^features\.(\d+)\.(weight|bias)$", lambda m: f"features.{_VGG.get(int(m[1]), m[1])}.{m[2]}"),
-    (r"^classifier\.(\d+)\.", lambda m: f"head.{int(m[1]) + 2}."),
-)
 PADDLE = "PaddlePaddle/Paddle"
 SOURCES = {
-    PADDLE: _PADDLE,
+    PADDLE: (),  # depend on the network, see `paddle_vision`
     "d-li14/octconv.pytorch": _COMMON,
     "facebookresearch/OctConv": _GLUON,
     "qiulinzhang/SPConv.pytorch": _COMMON,
@@ -51,9 +44,9 @@ def load_reference(net_or_layer: nn.Layer, state_dict: Mapping[str, Any], source
         state_dict: their keys to numpy arrays or torch tensors of any float type; a file's outer dictionary with a
             "state_dict" entry is accepted, ``num_batches_tracked`` is ignored, and a common prefix ("module.", an
             fp16 wrapper's "1.", "backbone.") is stripped.
-        source: the repository that the checkpoint comes from, one of `SOURCES`. "PaddlePaddle/Paddle" means the ResNets
-            and VGG-16 of paddle.vision. For "facebookresearch/OctConv" the
-            structural Gluon names are understood, not those of the older symbol files.
+        source: the repository that the checkpoint comes from, one of `SOURCES`. "PaddlePaddle/Paddle" means
+            paddle.vision's ResNets and ResNeXts, VGG-16, AlexNet, MobileNetV1 and V2, and DenseNet. For
+            "facebookresearch/OctConv" the structural Gluon names are understood, not those of the older symbol files.
 
     Raises:
         ValueError: unknown source, or keys that are missing, unexpected or misshapen (all of them are listed).
@@ -78,7 +71,7 @@ def converted(net_or_layer: nn.Layer, state_dict: Mapping[str, Any], source: str
     arrays = _read(state_dict)
     renamed = {ours: arrays[theirs] for theirs, ours in _rename(arrays, source).items()}
     if source == PADDLE:
-        return _without_norms(renamed)
+        return find_network(_without_prefix(arrays).values()).values(renamed)
     linear, own = _linear_weights(net_or_layer), net_or_layer.state_dict()
     for key, value in renamed.items():
         if key in linear and value.ndim == 2:
@@ -111,29 +104,20 @@ def _read(state_dict: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _rename(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, str]:
     if source not in SOURCES:
         raise ValueError(f"unknown source '{source}'.{did_you_mean(source, SOURCES)} Known: {', '.join(SOURCES)}")
-    names = {key: key for key in arrays}
-    for prefix in _PREFIXES:
-        if names and all(re.match(prefix, name) for name in names.values()):
-            names = {key: re.sub(f"^{prefix}", "", name) for key, name in names.items()}
-    for pattern, replacement in SOURCES[source]:
+    names = _without_prefix(arrays)
+    rules = find_network(names.values()).rules if source == PADDLE else SOURCES[source]
+    for pattern, replacement in rules:
         names = {key: re.sub(pattern, replacement, name) for key, name in names.items()}
     return names
 
 
-def _without_norms(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Add to a VGG without BatchNorm those that change nothing in eval mode."""
-    norms = {}
-    for place in _VGG.values():
-        if f"features.{place}.bias" in state:
-            one = np.ones_like(state[f"features.{place}.bias"])
-            values = {
-                "weight": one * np.sqrt(1 + 1e-5, dtype=one.dtype),
-                "bias": 0 * one,
-                "_mean": 0 * one,
-                "_variance": one,
-            }
-            norms |= {f"features.{place + 1}.{key}": value for key, value in values.items()}
-    return norms | state
+def _without_prefix(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Each key, and what it is without the prefixes that all of them have."""
+    names = {key: key for key in arrays}
+    for prefix in _PREFIXES:
+        if names and all(re.match(prefix, name) for name in names.values()):
+            names = {key: re.sub(f"^{prefix}", "", name) for key, name in names.items()}
+    return names
 
 
 def _linear_weights(net: nn.Layer) -> set[str]:

@@ -46,16 +46,28 @@ def server(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def resnet18(server, tmp_path, monkeypatch):
-    """paddle.vision's ResNet-18, as Paddle publishes it; but for the values, which are random."""
-    theirs = paddle.vision.models.resnet18()
-    content = saved(theirs, tmp_path / "theirs.pdparams")
-    (row,) = rows_of("resnet18")
-    row = replace(row, md5=hashlib.md5(content).hexdigest(), size=len(content))
-    monkeypatch.setattr(module, "rows", lambda model: rows_of(model, [row]))
-    monkeypatch.setattr(module, "starts", lambda model: starts_of(model, [row]))
-    server.plan("/mirror/paddle-hapi.bj.bcebos.com/models/resnet18.pdparams", whole(content))
-    return theirs
+def publish(server, tmp_path, monkeypatch):
+    """Return publish(name): a network of paddle.vision, of which the server has Paddle's file, with random values."""
+
+    def publish(name):
+        theirs = getattr(paddle.vision.models, name)()
+        for value in theirs.state_dict().values():
+            if value.ndim == 1:  # biases and norms, which begin alike in every layer
+                value.set_value(0.5 + paddle.rand(value.shape))
+        content = saved(theirs, tmp_path / "theirs.pdparams")
+        (row,) = rows_of(name)
+        row = replace(row, md5=hashlib.md5(content).hexdigest(), size=len(content))
+        monkeypatch.setattr(module, "rows", lambda model: rows_of(model, [row]))
+        monkeypatch.setattr(module, "starts", lambda model: starts_of(model, [row]))
+        server.plan(f"/mirror/{row.url.removeprefix('https://')}", whole(content))
+        return theirs
+
+    return publish
+
+
+@pytest.fixture
+def resnet18(publish):
+    return publish("resnet18")
 
 
 @pytest.fixture
@@ -103,7 +115,26 @@ def test_a_method_takes_the_layers_that_fit(resnet18, messages):
         ppeffconv.create_model("sp_resnet18", pretrained="padle")
 
 
-@pytest.mark.parametrize("name", ["resnet34", "resnet50", "resnet101", "resnet152", "vgg16"])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "densenet121"])
+def test_paddles_networks_with_other_names(name, publish, messages):
+    """Each layer gets the weights of its counterpart, so the logits are equal."""
+    theirs, ours = publish(name), ppeffconv.create_model(name, pretrained=True)
+    theirs.eval(), ours.eval()
+    x = paddle.randn([2, 3, 65, 47])
+    with paddle.no_grad():
+        expected = theirs(x).numpy()
+        np.testing.assert_allclose(ours(x).numpy(), expected, rtol=0, atol=1e-5 * expected.std())
+    other = ppeffconv.create_model(name, pretrained="paddle", num_classes=7)
+    assert other.head.fc.weight.shape[-1] == 7
+    assert "the classifier (head.fc.weight, head.fc.bias) is for other classes" in messages.text
+    maps = ppeffconv.create_model(name, pretrained=True, features_only=True)
+    assert {key for key in ours.state_dict() if key.startswith("features.")} == set(maps.state_dict())
+    assert all((value == ours.state_dict()[key]).all() for key, value in maps.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet34", "resnet50", "resnet101", "resnet152", "vgg16", "resnext50_32x4d", "resnext101_32x4d"]
+)
 def test_keys_and_shapes_of_the_others(name):
     """Without their values, which are not needed here."""
     with paddle.LazyGuard():
@@ -128,6 +159,17 @@ def test_paddles_vgg():
     ours.eval(), theirs.eval()
     x = paddle.randn([1, 3, 64, 32])
     np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_paddles_alexnet():
+    """Its dropout works in evaluation too; in ours that is in the weights."""
+    theirs, ours = paddle.vision.models.alexnet(), ppeffconv.create_model("alexnet")
+    ppeffconv.load_reference(ours, theirs.state_dict(), PADDLE)
+    theirs.eval(), ours.eval()
+    x = paddle.randn([1, 3, 224, 224])
+    with paddle.no_grad():
+        expected = theirs(x).numpy()
+        np.testing.assert_allclose(ours(x).numpy(), expected, rtol=0, atol=1e-5 * expected.std())
 
 
 def test_an_address(server, tmp_path):

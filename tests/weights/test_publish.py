@@ -79,7 +79,9 @@ def test_a_network_comes_back(folder, use):
     assert [r.name for r in table(folder)] == ["resnet50.x", "oct_resnet20.tiny"]
     assert table(folder)[1] == row
     assert (row.metrics["top1"], row.recipe, row.licence) == (91.5, "configs/octconv/x.yaml", "Apache-2.0")
-    with safe_open(folder / "files" / "oct_resnet20.tiny.safetensors", "numpy") as file:
+    file = folder / "files" / "oct_resnet20.tiny.safetensors"
+    assert file.stat().st_mode == (folder / "table.yaml").stat().st_mode  # as readable as any other file
+    with safe_open(file, "numpy") as file:
         assert json.loads(file.metadata()["arguments"]) == {"alpha": 0.25, "in_channels": 1}
         assert file.metadata()["model"] == "oct_resnet20"
         assert file.get_tensor("fc.weight").dtype == np.float16
