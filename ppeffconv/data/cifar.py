@@ -1,23 +1,22 @@
-"""CIFAR-10 and CIFAR-100, from the archives that Paddle uses and with Paddle's own reader."""
+"""CIFAR-10 and CIFAR-100, from the archives that Paddle uses, read without running what is in their pickles."""
 
 from __future__ import annotations
 
-import pickle
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from paddle.vision.datasets import Cifar10 as PaddleCifar10
-from paddle.vision.datasets import Cifar100 as PaddleCifar100
 from paddle.vision.datasets import cifar as paddle_cifar
 
+from ..utils import unpickling
 from .datasets import DATASETS, ArrayDataset
 from .sources import data_home, find_folder, paddle_download
 
 CIFAR10_NAMES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-DAMAGED = (tarfile.TarError, OSError, EOFError, zlib.error, pickle.UnpicklingError, LookupError, ValueError, TypeError)
+DAMAGED = (*unpickling.DAMAGED, tarfile.TarError, OSError, zlib.error)
 
 
 @DATASETS.register()
@@ -37,7 +36,8 @@ class Cifar10(ArrayDataset):
     def __init__(self, root: str | None = None, train: bool = True, download: bool = True) -> None:
         url, md5 = paddle_cifar.CIFAR10_URL, paddle_cifar.CIFAR10_MD5
         archive = _locate(root, url, md5, download)
-        super().__init__(*_read(PaddleCifar10, archive, url, train), CIFAR10_NAMES)
+        part = "data_batch" if train else "test_batch"
+        super().__init__(*_guarded(lambda path: _images(path, part, "labels"), archive, url), CIFAR10_NAMES)
 
 
 @DATASETS.register()
@@ -48,7 +48,8 @@ class Cifar100(ArrayDataset):
         url, md5 = paddle_cifar.CIFAR100_URL, paddle_cifar.CIFAR100_MD5
         archive = _locate(root, url, md5, download)
         names = _guarded(_class_names, archive, url)
-        super().__init__(*_read(PaddleCifar100, archive, url, train), names)
+        part = "train" if train else "test"
+        super().__init__(*_guarded(lambda path: _images(path, part, "fine_labels"), archive, url), names)
 
 
 def _locate(root: str | None, url: str, md5: str, download: bool) -> Path:
@@ -72,21 +73,30 @@ def _locate(root: str | None, url: str, md5: str, download: bool) -> Path:
     )
 
 
-def _read(reader: type[PaddleCifar10], archive: Path, url: str, train: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return uint8 images [N, 32, 32, 3] and their labels."""
-
-    def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
-        rows = reader(data_file=str(path), mode="train" if train else "test", backend="pil").data
-        images = np.stack([pixels for pixels, _ in rows]).reshape(-1, 3, 32, 32)
-        return np.ascontiguousarray(images.transpose(0, 2, 3, 1)), np.array([label for _, label in rows])
-
-    return _guarded(load, archive, url)
+def _images(archive: Path, part: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return uint8 images [N, 32, 32, 3] and their labels, of the files whose names begin with ``part``."""
+    batches = list(_members(archive, part))
+    if not batches:
+        raise ValueError(f"it has no {part}")
+    pixels = np.concatenate([batch["data"] for batch in batches]).astype(np.uint8, casting="safe")
+    images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    numbers = np.array([label for batch in batches for label in batch[labels]], np.int64)
+    if len(numbers) != len(images):
+        raise ValueError(f"it has {len(images)} images and {len(numbers)} labels")
+    return np.ascontiguousarray(images), numbers
 
 
 def _class_names(archive: Path) -> list[str]:
-    with tarfile.open(archive) as files:
-        meta = pickle.load(files.extractfile("cifar-100-python/meta"), encoding="latin1")
+    (meta,) = _members(archive, "meta")
     return meta["fine_label_names"]
+
+
+def _members(archive: Path, part: str) -> Iterator[dict[str, Any]]:
+    """Read the files of an archive whose names begin with ``part``, in alphabetical order."""
+    with tarfile.open(archive) as files:
+        chosen = [member for member in files if member.isreg() and Path(member.name).name.startswith(part)]
+        for member in sorted(chosen, key=lambda member: member.name):
+            yield unpickling.resolve(unpickling.Unpickler(files.extractfile(member)).load())
 
 
 def _guarded(load: Callable, archive: Path, url: str) -> tuple:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,26 +13,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from ..utils import unpickling
 from . import mxnet_file, torch_file
 from .paddle_file import read_paddle
 
-DAMAGED = (
-    EOFError,
-    pickle.UnpicklingError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    SafetensorError,
-)
+DAMAGED = (*unpickling.DAMAGED, zlib.error, zipfile.BadZipFile, tarfile.TarError, SafetensorError)
 
 
 def read_file(path: str | Path) -> Any:

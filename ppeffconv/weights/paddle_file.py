@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from paddle.base.libpaddle import GeneratorState
 
-from .unpickling import Deferred, Unpickler, resolve
+from ..utils.unpickling import Deferred, Unpickler, resolve
 
 NAME_TABLE, SLICES = "StructuredToParameterName@@", "UnpackBigParamInfor@@"  # entries that paddle.save adds
 

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from ..utils.unpickling import Deferred, RefusedError, Unpickler, resolve
 from .bfloat16 import from_bits
-from .unpickling import Deferred, RefusedError, Unpickler, resolve
 
 LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a pickle of one large number
 BFLOAT16 = "bfloat16"

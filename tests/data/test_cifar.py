@@ -8,6 +8,7 @@ import tarfile
 
 import numpy as np
 import pytest
+from paddle.vision import datasets as vision
 
 from ppeffconv.data import build_dataset
 from ppeffconv.data import cifar as module
@@ -15,8 +16,18 @@ from ppeffconv.data import cifar as module
 PIXELS = np.random.RandomState(0).randint(0, 256, (7, 3, 32, 32)).astype(np.uint8)
 
 
-def add(archive, name, content):
+def as_python2(content):
+    """The names in it as the archives have them, who were written by Python 2: strings of bytes."""
     data = pickle.dumps(content, protocol=2)
+    for key in content:
+        data = data.replace(
+            b"X" + len(key).to_bytes(4, "little") + key.encode(), b"U" + bytes([len(key)]) + key.encode()
+        )
+    return data
+
+
+def add(archive, name, content):
+    data = content if isinstance(content, bytes) else as_python2(content)
     info = tarfile.TarInfo(name)
     info.size = len(data)
     archive.addfile(info, io.BytesIO(data))
@@ -24,16 +35,16 @@ def add(archive, name, content):
 
 def batch(part, key):
     rows = PIXELS[part].reshape(-1, 3072)
-    return {b"data": rows, key: list(range(len(PIXELS)))[part]}
+    return {"data": rows, key: list(range(len(PIXELS)))[part]}
 
 
 @pytest.fixture
 def cifar10(tmp_path):
     path = tmp_path / "cifar-10-python.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
-        add(archive, "cifar-10-batches-py/data_batch_1", batch(slice(0, 2), b"labels"))
-        add(archive, "cifar-10-batches-py/data_batch_2", batch(slice(2, 5), b"labels"))
-        add(archive, "cifar-10-batches-py/test_batch", batch(slice(5, 7), b"labels"))
+        add(archive, "cifar-10-batches-py/data_batch_1", batch(slice(0, 2), "labels"))
+        add(archive, "cifar-10-batches-py/data_batch_2", batch(slice(2, 5), "labels"))
+        add(archive, "cifar-10-batches-py/test_batch", batch(slice(5, 7), "labels"))
     return path
 
 
@@ -41,8 +52,8 @@ def cifar10(tmp_path):
 def cifar100(tmp_path):
     path = tmp_path / "cifar-100-python.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
-        add(archive, "cifar-100-python/train", batch(slice(0, 5), b"fine_labels"))
-        add(archive, "cifar-100-python/test", batch(slice(5, 7), b"fine_labels"))
+        add(archive, "cifar-100-python/train", batch(slice(0, 5), "fine_labels"))
+        add(archive, "cifar-100-python/test", batch(slice(5, 7), "fine_labels"))
         add(archive, "cifar-100-python/meta", {"fine_label_names": [f"name{i}" for i in range(100)]})
     return path
 
@@ -73,6 +84,43 @@ def test_cifar100(cifar100, train, part, monkeypatch):
     check(data, part)
     assert data.num_classes == 100
     assert data.class_names[:2] == ["name0", "name1"]
+
+
+@pytest.mark.parametrize(("train", "mode"), [(True, "train"), (False, "test")])
+def test_paddle_reads_the_same(cifar10, cifar100, train, mode):
+    """Its reader trusts the archive."""
+    for name, archive in (("Cifar10", cifar10), ("Cifar100", cifar100)):
+        theirs = getattr(vision, name)(data_file=str(archive), mode=mode)
+        ours = build_dataset({"name": name, "root": str(archive)}, train)
+        assert len(ours) == len(theirs)
+        for (image, label), (expected, expected_label) in zip(ours, theirs):
+            np.testing.assert_array_equal(image, np.asarray(expected))
+            assert label == expected_label
+
+
+@pytest.mark.parametrize("name", ["train", "test", "meta"])
+def test_no_code_of_an_archive_is_run(tmp_path, name):
+    path, trap = tmp_path / "cifar-100-python.tar.gz", tmp_path / "trap"
+    with tarfile.open(path, "w:gz") as archive:
+        contents = {part: batch(slice(0, 5), "fine_labels") for part in ("train", "test")}
+        contents["meta"] = {"fine_label_names": [f"name{i}" for i in range(100)]}
+        contents[name] = b"cos\nmkdir\n(V" + str(trap).encode() + b"\ntR."
+        for part, content in contents.items():
+            add(archive, f"cifar-100-python/{part}", content)
+    pickle.loads(contents[name])  # it would work
+    trap.rmdir()
+    with pytest.raises(ValueError, match=r"cifar-100-python\.tar\.gz is damaged.*asks for os\.mkdir"):
+        module.Cifar100(path, train=name != "test")
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("change", [{"labels": [1]}, {"data": PIXELS.reshape(-1, 3072).astype("float32")}])
+def test_what_does_not_fit(tmp_path, change):
+    path = tmp_path / "cifar-10-python.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        add(archive, "cifar-10-batches-py/data_batch_1", batch(slice(0, 7), "labels") | change)
+    with pytest.raises(ValueError, match="is damaged.*(7 images and 1 labels|float32)"):
+        module.Cifar10(path)
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.9])

@@ -13,8 +13,8 @@ import paddle
 import pytest
 
 import ppeffconv
+from ppeffconv.utils.unpickling import RefusedError, Unpickler
 from ppeffconv.weights import load_weights, read_file, torch_file
-from ppeffconv.weights.unpickling import RefusedError, Unpickler
 
 DATA = Path(__file__).parent / "data"
 

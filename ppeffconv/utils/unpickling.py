@@ -1,4 +1,4 @@
-"""Pickles that hold weights, read so that none of them can run code.
+"""Pickles that hold weights or images, read so that none of them can run code.
 
 A pickle is a program: it may call any function that it names. Here it may name only what tensors in dictionaries need,
 and gets stand-ins for that, which build plain NumPy arrays after checking every size.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import pickle
 import re
+import struct
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,6 +18,22 @@ from typing import IO, Any
 import numpy as np
 
 NUMERIC = re.compile(r"(b1|[iu][1248]|f[248]|c(8|16))$")
+
+
+DAMAGED = (
+    EOFError,
+    pickle.UnpicklingError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+)
+"""What a pickle that was changed anywhere may raise."""
 
 
 class RefusedError(ValueError):
@@ -40,7 +57,7 @@ class Unpickler(pickle._Unpickler):
 
     Raises (in ``load``):
         RefusedError: the pickle asks for something else.
-        Exception: it is damaged, see `formats.DAMAGED`.
+        Exception: it is damaged, one of `DAMAGED`.
     """
 
     def __init__(self, file: IO[bytes], stand_ins: Mapping[tuple[str, str], Any] | None = None) -> None:
