@@ -1,7 +1,22 @@
 """The deploy form: a network as one small program that a compiled engine or plain Paddle runs."""
 
 # these are imported for the lowering functions that they register
-from . import basic, ddf, networks, octave, sampling, sequence, small_methods, spconv, versatile, vision  # noqa: F401
+from . import (  # noqa: F401
+    basic,
+    ddf,
+    dense,
+    networks,
+    octave,
+    octave_units,
+    pyramid,
+    sampling,
+    sequence,
+    small_methods,
+    spconv,
+    squeeze,
+    versatile,
+    vision,
+)
 from .fold import NotLowerable
 from .islands import deploy, report
 from .layer import Deployed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,17 +17,10 @@ from ..layers.density import LastForward
 from ..ops.backend import BACKENDS, choose_backend
 from ..ops.deployed import deployed, release
 from . import reference
+from .outputs import BEHIND, RETURNS
 from .program import Program
 from .report import Part, cost, timing
 from .steps import ENGINE_ACTIVATIONS
-
-_RETURNS: dict[str, Callable[[list[Tensor]], Any]] = {
-    "tensor": lambda outputs: outputs[0],
-    "list": lambda outputs: outputs,
-    "pair": tuple,
-    "high": lambda outputs: (outputs[0], None),
-    "low": lambda outputs: (None, outputs[0]),
-}
 
 
 class Deployed(nn.Layer):
@@ -40,7 +33,8 @@ class Deployed(nn.Layer):
         backend: "auto" takes the compiled engine where it is loaded and the input is float32 on CPU; "cpu" insists on
             it; "reference" is the interpreter in plain Paddle.
         name, kind: of the layer that it stands for, and its class.
-        returns: "tensor", "list", or of an octave pair (high, low) "pair", "high" (the low one is None) or "low".
+        returns: a key of `outputs.RETURNS`: "tensor", "list", of an octave pair (high, low) "pair", "high" (the low one
+            is None) or "low", ...
         notes: where it differs from that layer.
 
     Attributes:
@@ -66,7 +60,7 @@ class Deployed(nn.Layer):
             self.register_buffer(f"w{i}", paddle.to_tensor(np.asarray(values), stop_gradient=True))
         # the buffers in place of the arrays: weights are in memory once
         self.program = replace(program, weights=tuple(self._buffers.values()))
-        self.part = Part(name, kind, self.program, tuple(notes))
+        self.part = Part(name, kind, self.program, tuple(notes), BEHIND.get(returns, ""))
         self._engine_fits = all(step.keys.get("act", "none") in ENGINE_ACTIVATIONS for step in program.steps)
         self._last = LastForward()
         self._uid: str | None = None
@@ -79,7 +73,7 @@ class Deployed(nn.Layer):
         else:
             outputs, densities = reference.run(self.program, x, weights)
         self._record(densities)
-        return _RETURNS[self.returns](outputs)
+        return RETURNS[self.returns](outputs, x)
 
     @not_to_static
     def _weights(self) -> list[Tensor]:

@@ -9,8 +9,10 @@ from paddle import nn
 
 from ..accelerate import is_accelerated
 from ..layers import OctConv2D
-from .builder import Builder, Map
+from ..ops.deployed import MOST_OUTPUTS
+from .builder import Builder
 from .fold import NOTHING, NotLowerable, Tail
+from .outputs import split
 from .program import Program
 
 Lowering = Callable[..., Any]
@@ -20,8 +22,8 @@ _LOWERINGS: dict[type[nn.Layer], Lowering] = {}
 def lowers(*classes: type[nn.Layer]) -> Callable[[Lowering], Lowering]:
     """Decorator: ``function(builder, layer, x, tail) -> value`` lowers layers of these classes.
 
-    ``x`` and the value are a `Map`, a pair of them or None for octave groups, or (value only) a list of maps. The
-    function leaves nothing of ``tail`` undone.
+    ``x`` and the value are a `Map`, a pair of them or None for octave groups, or a list of maps; the value may be
+    one of `outputs` as well. The function leaves nothing of ``tail`` undone.
     """
 
     def add(function: Lowering) -> Lowering:
@@ -107,9 +109,7 @@ def lower(net: nn.Layer, dtype: str = "float32", seed: int = 0, path: str = "") 
     find(net)  # what is not known at all is the better reason
     builder = Builder(input_channels(net), names)
     y = lower_layer(builder, net, builder.input)
-    if isinstance(y, tuple):
-        returns = "high" if y[1] is None else "low" if y[0] is None else "pair"
-    else:
-        returns = "list" if isinstance(y, list) else "tensor"
-    outputs = [y] if isinstance(y, Map) else [out for out in y if out is not None]
+    outputs, returns = split(y)
+    if len(outputs) > MOST_OUTPUTS:
+        raise NotLowerable(f"it returns {len(outputs)} maps, and a program at most {MOST_OUTPUTS}", net)
     return Lowered(builder.program(outputs, dtype, seed), returns, tuple(builder.notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +22,7 @@ Tails = tuple[Tail, Tail]
 @lowers(OctConv2D)
 def octave_conv(builder: Builder, layer: OctConv2D, x: Any, tail: Tail) -> Pair:
     """A pair of groups; nothing but a pair can follow."""
-    if not tail.is_empty:
-        raise NotLowerable("a norm or an activation follows a pair of octave groups")
+    pairs_end(tail)
     return _convolve(builder, layer, x, (NOTHING, NOTHING))
 
 
@@ -52,14 +52,13 @@ def tensor_octave_conv(builder: Builder, layer: TensorOctConv2D, x: Any, tail: T
 @lowers(OctConvBNAct)
 def octave_conv_norm(builder: Builder, layer: OctConvBNAct, x: Any, tail: Tail) -> Pair:
     """The same with a norm and a ReLU for each group."""
-    if not tail.is_empty:
-        raise NotLowerable("a norm or an activation follows a pair of octave groups")
+    pairs_end(tail)
     return residual_conv(builder, layer, x, (None, None))
 
 
-def residual_conv(builder: Builder, layer: OctConvBNAct, x: Any, residual: Pair) -> Pair:
-    """OctConvBNAct with its residual, a pair as the output."""
-    act = "relu" if layer.act else "none"
+def residual_conv(builder: Builder, layer: OctConvBNAct, x: Any, residual: Pair, act: str | None = None) -> Pair:
+    """OctConvBNAct with its residual, a pair as the output; ``act`` in place of its own activation."""
+    act = act or ("relu" if layer.act else "none")
     tails = tuple(
         NOTHING if norm is None else norm_tail(norm, act, skip)
         for norm, skip in zip((layer.bn_h, layer.bn_l), residual)
@@ -77,10 +76,31 @@ def merge(builder: Builder, x: Map | Pair) -> Map:
     return builder.step("concat", in_=(high, builder.step("upsample", in_=low, like=high)))
 
 
+def pairs_end(tail: Tail) -> None:
+    """NotLowerable if a tail follows a pair."""
+    if not tail.is_empty:
+        raise NotLowerable("a norm or an activation follows a pair of octave groups")
+
+
+def pair_of(x: Map | Pair) -> Pair:
+    """A pair; one map is a high group."""
+    return x if isinstance(x, tuple) else (x, None)
+
+
+def lone(x: Map | Pair) -> Map | Pair:
+    """The map of a pair that has no low group; anything else as it is."""
+    return x[0] if isinstance(x, tuple) and x[1] is None else x
+
+
+def map_groups(function: Callable[[Map], Map], x: Pair) -> Pair:
+    """``function`` of each group that exists."""
+    return tuple(None if group is None else function(group) for group in x)
+
+
 def pool_groups(builder: Builder, x: Pair) -> Pair:
     """2x2 max pooling of each group."""
     keys = {"kind": "max", "kernel": (2, 2), "stride": (2, 2), "ceil": 1}
-    return tuple(None if group is None else builder.step("pool", in_=group, **keys) for group in x)
+    return map_groups(lambda group: builder.step("pool", in_=group, **keys), x)
 
 
 def halve(builder: Builder, x: Map) -> Map:
@@ -95,7 +115,7 @@ def _convolve(builder: Builder, layer: OctConv2D, x: Any, tails: Tails) -> Pair:
     if layer.stride == 2:
         y_high = _join(builder, layer, ("conv_h2h", "conv_l2h"), (pooled, low), tails[0])
         if to_low:
-            pooled, low = (None if group is None else halve(builder, group) for group in (pooled, low))
+            pooled, low = map_groups(lambda group: halve(builder, group), (pooled, low))
     else:
         y_high = _high(builder, layer, high, low, tails[0])
     return y_high, _join(builder, layer, ("conv_h2l", "conv_l2l"), (pooled, low), tails[1])

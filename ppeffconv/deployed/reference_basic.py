@@ -123,16 +123,26 @@ def pick_channels(x: Tensor, order: list[int]) -> Tensor:
 
 
 def resize(step: Step, frame: Frame) -> Tensor:
-    """Bilinear, half-pixel centres: two products, because Paddle Inference with oneDNN cannot run F.interpolate."""
-    x = frame.map(step)
-    rows, columns = (_bilinear(paddle.shape(x)[axis], step["scale"]) for axis in (2, 3))
+    """Bilinear, by a factor."""
+    x, scale = frame.map(step), step["scale"]
+    # by a tensor: times a number would be in single precision, and round to another size now and then
+    factor = paddle.full([], scale, "float64")
+    sizes = [(paddle.shape(x)[axis].astype("float64") * factor).astype("int64") for axis in (2, 3)]
+    return bilinear(x, sizes, (scale, scale))
+
+
+def bilinear(x: Tensor, sizes: Sequence[Tensor], scales: Sequence[float | Tensor]) -> Tensor:
+    """Half-pixel centres: two products, because Paddle Inference with oneDNN cannot run F.interpolate.
+
+    Args:
+        sizes: height and width of the result; scales: what they are of those of ``x``, as far as it is rounded.
+    """
+    rows, columns = (_shares(paddle.shape(x)[axis], new, scale) for axis, new, scale in zip((2, 3), sizes, scales))
     return paddle.matmul(rows, paddle.matmul(x, columns.transpose([1, 0])))
 
 
-def _bilinear(size: Tensor, scale: float) -> Tensor:
-    """[floor(size * scale), size] matrix of the weights of F.interpolate along one axis."""
-    # by a tensor: times a number would be in single precision, and round to another size now and then
-    new = (size.astype("float64") * paddle.full([], scale, "float64")).astype("int64")
+def _shares(size: Tensor, new: Tensor, scale: float | Tensor) -> Tensor:
+    """[new, size] matrix of the weights of F.interpolate along one axis."""
     centres = (paddle.arange(new, dtype="int64").astype("float32") + 0.5) / scale - 0.5
     centres = paddle.minimum(F.relu(centres), size.astype("float32") - 1)
     distance = centres.unsqueeze(1) - paddle.arange(size, dtype="int64").astype("float32").unsqueeze(0)

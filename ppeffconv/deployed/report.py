@@ -24,12 +24,14 @@ class Part:
         kind: its class.
         program: what it became.
         notes: where the deploy form differs from the layer.
+        behind: what Paddle does with the program's outputs, and why; "" for nothing.
     """
 
     name: str
     kind: str
     program: Program
     notes: tuple[str, ...] = ()
+    behind: str = ""
 
     @property
     def line(self) -> str:
@@ -49,6 +51,8 @@ class Part:
             f"  steps: {ops}",
             f"  fused into other steps: {acts} activations, {sums} sums, and batch norms; a pass of their own: {left}",
         ]
+        if self.behind:
+            lines.append(f"  in Paddle: {self.behind}")
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 

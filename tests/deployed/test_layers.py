@@ -10,6 +10,7 @@ import ppeffconv
 from ppeffconv import layers
 from ppeffconv.deployed import Deployed
 from ppeffconv.layers.slot import DDFSeparable2D
+from ppeffconv.models.densenet import DenseLayer
 
 from .networks import check, images, need, run, trained
 
@@ -47,6 +48,24 @@ LAYERS = {
         octave(8, 8, 3, padding=2, dilation=2, stride=2, act=False),
         octave(8, 6, 1, alpha_out=1),
     ),
+    "octave relu6": lambda: nn.Sequential(
+        layers.OctConvBNReLU6(6, 8, 3, alpha_in=0, padding=1),
+        layers.OctConvBNReLU6(8, 8, 3, padding=1, groups=8, stride=2),
+        layers.OctConvBNReLU6(8, 6, 1, alpha_out=0),
+    ),
+    "octave norms and pooling": lambda: nn.Sequential(
+        layers.OctaveNormAct((6, 0)),
+        layers.OctConv2D(6, 8, 3, alpha_in=0, padding=1),
+        layers.OctaveNormAct((4, 4)),
+        layers.OctaveAvgPool2D(),
+    ),
+    "dense": lambda: nn.Sequential(DenseLayer((6, 0), (8, 0), (3, 0), True), nn.BatchNorm2D(9), nn.ReLU()),
+    "dense octave": lambda: nn.Sequential(
+        layers.OctConv2D(6, 8, 3, alpha_in=0, padding=1),
+        DenseLayer((4, 4), (6, 6), (3, 2), False),
+        DenseLayer((7, 6), (6, 0), (3, 0), False),
+    ),
+    "dense octave of a map": lambda: DenseLayer((6, 0), (6, 2), (3, 1), False),
     "octave low to high": lambda: nn.Sequential(
         octave(6, 8, 3, alpha_in=0, alpha_out=1, padding=1), octave(8, 8, 3, alpha_in=1, alpha_out=0, padding=1)
     ),

@@ -1,4 +1,4 @@
-"""Networks beyond ResNet and VGG equal their deploy form, whole or in parts."""
+"""Networks beyond ResNet and VGG equal their deploy form."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from ppeffconv.models import zoo
 
 from .networks import check, create, need
 
-# arguments, and whether the deploy form is one program; else what the engine does not know stays as it is
+# arguments, and whether the deploy form is one program
 CASES = {
-    "se_resnet50": ({"width": 16}, False),
-    "oct_se_resnet50": ({"width": 16}, False),
+    "se_resnet50": ({"width": 16}, True),
+    "oct_se_resnet50": ({"width": 16}, True),
     "resnext50_32x4d": ({"width": 16}, True),
     "oct_resnext50_32x4d": ({"width": 16}, True),
     "resnet50d": ({"width": 8}, True),
     "ddf_resnet50d": ({"width": 16}, True),
     "oct_resnet152_v1e": ({"width": 8}, True),
-    "oct_se_resnet152_v1f": ({"width": 16}, False),
+    "oct_se_resnet152_v1f": ({"width": 16}, True),
     "mobilenet_v1": ({"scale": 0.25}, True),
     "oct_mobilenet_v1": ({"scale": 0.25}, True),
     "mobilenet_v2": ({"scale": 0.25}, True),
-    "oct_mobilenet_v2": ({"scale": 0.25}, False),
-    "densenet121": ({}, False),
-    "oct_densenet121": ({}, False),
+    "oct_mobilenet_v2": ({"scale": 0.25}, True),
+    "densenet121": ({}, True),
+    "oct_densenet121": ({}, True),
     "versatile_alexnet": ({}, True),
-    "oct_mobilenet_v1 features": ({"scale": 0.25, "features_only": True}, False),
+    "oct_mobilenet_v1 features": ({"scale": 0.25, "features_only": True}, False),  # five maps: stage by stage
+    "oct_mobilenet_v2 features": ({"scale": 0.25, "features_only": True, "out_indices": (1, 3, 5)}, True),
+    "oct_densenet121 features": ({"features_only": True, "out_indices": (1, 4)}, True),
 }
 
 
