@@ -8,6 +8,8 @@ from typing import Any
 from paddle import Tensor, nn
 from paddleseg.cvlibs import manager
 
+from ...deployed.lower import lower_layer, lowers
+from ...deployed.pyramid import dilated_fpn
 from ...engine.weights import find_weights
 from ...models import DilatedFPN as DilatedFPNNetwork
 from ...models import create_model
@@ -109,3 +111,14 @@ class DilatedFPN(DilatedFPNNetwork):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return [super().forward(x)]
+
+
+@lowers(EffConvResNet)
+def _lower_backbone(builder: Any, layer: EffConvResNet, x: Any, tail: Any) -> Any:
+    """For `ppeffconv.deploy`: what the network becomes."""
+    return lower_layer(builder, layer.net, x, tail)
+
+
+@lowers(DilatedFPN)
+def _lower_model(builder: Any, layer: DilatedFPN, x: Any, tail: Any) -> list[Any]:
+    return [dilated_fpn(builder, layer, x, tail)]

@@ -31,6 +31,21 @@ def test_model_gives_logits_at_the_images_size(size):
     assert logits.shape == [1, 3, *size]
 
 
+@pytest.mark.parametrize("name", ["resnet18", "sampled_resnet18"])
+def test_the_model_is_one_program(name):
+    import ppeffconv
+
+    backbone = build("BACKBONES", "EffConvResNet", name=name, output_stride=8, kwargs={"width": 8})
+    model = build("MODELS", "DilatedFPN", num_classes=3, backbone=backbone, channels=8, head_channels=8)
+    ppeffconv.layers.set_eval_mode(model, "deterministic")
+    model.eval()
+    deployed = ppeffconv.deploy(model)
+    assert isinstance(deployed, ppeffconv.deployed.Deployed)
+    x = paddle.randn([2, 3, 37, 51])
+    (expected,), (got,) = model(x), deployed(x)
+    assert float((got - expected).abs().max()) < 1e-4 * float(expected.abs().max())
+
+
 def test_it_is_a_backbone_for_paddlesegs_own_models():
     backbone = build("BACKBONES", "EffConvResNet", name="oct_resnet18", kwargs={"width": 8})
     options = {"aspp_ratios": (1, 2), "aspp_out_channels": 256, "backbone_indices": (0, 3)}
