@@ -93,7 +93,7 @@ def _copy(plan: Plan) -> nn.Layer:
 
 
 def _nothing(plan: Plan, method: str) -> str:
-    """Why nothing was replaced: each kind of reason, with the first layer and a count."""
+    """Why nothing was replaced: each kind of reason, with the first layer and a count, and the plan's notes."""
     kinds = defaultdict(list)
     for row in plan.rows():
         kinds[re.sub(r"\d+", "0", row.reason)].append(row)
@@ -101,9 +101,8 @@ def _nothing(plan: Plan, method: str) -> str:
         f"{rows[0].name or 'it'}{f' and {len(rows) - 1} more' if rows[1:] else ''}: {rows[0].reason}"
         for rows in kinds.values()
     )
-    return (
-        f"convert: '{method}' can replace nothing in {type(plan.net).__name__}. {said or 'It has no paddle.nn.Conv2D'}"
-    )
+    reasons = ". ".join([said or "It has no paddle.nn.Conv2D", *plan.notes])
+    return f"convert: '{method}' can replace nothing in {type(plan.net).__name__}. {reasons}"
 
 
 def _report(

@@ -47,11 +47,14 @@ def fill_octconv(conv: OctConv2D, weight: Tensor, bias: Tensor | None = None) ->
     A path that works on a coarser grid gets its block as seen from there (`coarse_taps`): low outputs are then exactly
     the pooled outputs of the dense convolution, where the features it reads are constant over 2x2 pixels.
 
-    With groups, the rows of every group's high channels come first, then those of the low ones (see `channel_order`).
+    With groups, the rows of every group's high channels come first, then those of the low ones (see `channel_order`);
+    depthwise, each row has its own channel alone, and stays in its place.
     """
     high_in, high_out = conv.in_split[0], conv.out_split[0]
     rows = {"h": slice(0, high_out), "l": slice(high_out, None)}
     columns = {"h": slice(0, high_in // conv.groups), "l": slice(high_in // conv.groups, None)}
+    if conv.groups == sum(conv.in_split):
+        columns = {"h": slice(None), "l": slice(None)}
     for name, path in conv.named_children():  # conv_h2l is the path from high to low
         block = weight[rows[name[-1]], columns[name[-3]]]
         if path._dilation == [1, 1]:  # shifts of a dilated kernel fall between the taps of the coarser one

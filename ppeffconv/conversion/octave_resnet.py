@@ -88,7 +88,7 @@ def _octave_block(plan: Plan, layer: nn.Layer, alpha_in: float, alpha_out: float
 
 
 def _regroup(block: OctaveBlock, dense: ResidualBlock, alpha: float) -> Tensor | None:
-    """Give a block of ResNeXt its grouped conv2; returns the order in which its channels must stand, None if as is."""
+    """Give a block of ResNeXt its grouped or depthwise conv2; returns the order of its channels, None if as it is."""
     groups = [slot.groups for slot in dense.slots]
     if max(groups) == 1:
         return None
@@ -99,6 +99,8 @@ def _regroup(block: OctaveBlock, dense: ResidualBlock, alpha: float) -> Tensor |
     block.conv2 = OctConvBNAct(
         slot.in_channels, slot.out_channels, 3, alpha_in=alpha, alpha_out=alpha, groups=slot.groups, **size
     )
+    if slot.groups == slot.out_channels:
+        return None
     return channel_order(slot.out_channels, slot.groups, block.conv2.conv.out_split[0])
 
 

@@ -7,7 +7,7 @@ import paddle
 import pytest
 from paddle import nn
 from paddle.vision.models import ResNet as VisionResNet
-from paddle.vision.models import mobilenet_v2, resnet18, vgg11
+from paddle.vision.models import mobilenet_v1, mobilenet_v2, resnet18, vgg11
 from paddle.vision.models.resnet import BottleneckBlock
 
 import ppeffconv
@@ -179,9 +179,10 @@ def vision_of_blocks(block, **kwargs):
         (lambda: resnet18(num_classes=3), (3, 64, 128), 64),
         (lambda: resnet18(num_classes=0, with_pool=False), (3, 64, 128), 64),
         (lambda: vision_of_blocks(BottleneckBlock, groups=32, width=4), (3, 64, 128), 64),
+        (lambda: vision_of_blocks(BottleneckBlock, groups=64, width=1), (3, 64, 128), 64),  # depthwise in layer1
         (lambda: vision_of_blocks(BottleneckBlock, width=96), (3, 64, 128), 64),
     ],
-    ids=["cifar", "ours", "vision", "backbone", "resnext", "wide"],
+    ids=["cifar", "ours", "vision", "backbone", "resnext", "depthwise", "wide"],
 )
 def test_exact_where_pooling_loses_nothing(make, input_shape, block):
     """Without mixing of positions, and on images whose pixels are equal in blocks, every carried weight shows."""
@@ -277,6 +278,22 @@ def test_where_pairs_cannot_flow_each_convolution_is_a_drop_in():
     assert "its activation is GELU, not ReLU" in untouched_pairs(net)
     grouped = vision_of_blocks(BottleneckBlock, groups=32, width=4)
     assert "must divide each group's width" in untouched_pairs(grouped, alpha=0.125, pointwise=True)
+
+
+def test_why_a_resnext_cannot_be_converted():
+    grouped = vision_of_blocks(BottleneckBlock, groups=32, width=4)
+    reason = "replace nothing in ResNet.*no pairs flow through ResNet: layer1.0: .*must divide each group's width"
+    with pytest.raises(ValueError, match=reason):
+        ppeffconv.convert(grouped, "octconv", alpha=0.125, input_shape=(3, 33, 33))
+
+
+@pytest.mark.parametrize("network", [mobilenet_v1, mobilenet_v2])
+def test_depthwise_convolutions_stay_dense(network):
+    new = ppeffconv.convert(network(scale=0.25, num_classes=3), "octconv", pointwise=True, input_shape=(3, 33, 33))
+    depthwise = [row for row in new.conversion.kept if "groups must be 1" in row.reason]
+    assert len(depthwise) == {mobilenet_v1: 13, mobilenet_v2: 17}[network]
+    assert len(new.conversion.kept) == len(depthwise) + 1  # and the first one
+    check_trains(new, images(2, 3, 33, 33))
 
 
 def test_frozen_norms_and_mode_stay():
