@@ -11,6 +11,7 @@ import ppeffconv
 from ppeffconv import layers
 from ppeffconv.deployed import Deployed
 from ppeffconv.models.blocks import ConvSlots, SEBottleneck, Variant
+from ppeffconv.models.octave_resnet import OctaveSEBlock
 
 from .networks import check, images, need, run, trained
 
@@ -71,6 +72,20 @@ def test_block(width, stride, backend):
     need(backend)
     block = SEBottleneck(ConvSlots(), width, 4, stride, variant=Variant(squeeze=True))
     net = trained(spread(nn.Sequential(nn.Conv2D(6, width, 1), block, nn.MaxPool2D(1))), 6, (17, 23))
+    deployed = ppeffconv.deploy(net, backend=backend)
+    assert isinstance(deployed, Deployed)
+    check(net, deployed, 6, SIZES[:2])
+
+
+@pytest.mark.parametrize("backend", ["reference", "auto"])
+@pytest.mark.parametrize(("alphas", "stride"), [((0.0, 0.5), 1), ((0.5, 0.5), 2), ((0.5, 0.0), 2), ((0.0, 0.0), 1)])
+def test_octave_block(alphas, stride, backend):
+    """From one map to pairs, between pairs, and back; with normalised inputs and without."""
+    need(backend)
+    first, last = alphas
+    convs = [(8, 4, 1, 1, first, last), (4, 4, 3, stride, last, last), (4, 12, 1, 1, last, last)]
+    block = OctaveSEBlock(convs, (8, 12, stride, first, last), input_norm=stride == 2)
+    net = trained(spread(nn.Sequential(layers.OctConv2D(6, 8, 1, 0, first), block)), 6, (17, 23))
     deployed = ppeffconv.deploy(net, backend=backend)
     assert isinstance(deployed, Deployed)
     check(net, deployed, 6, SIZES[:2])
