@@ -13,6 +13,7 @@ from ..config import load_config
 from ..data import build_loader
 from ..models import BicubicUpsampling, GuidedFilterUpsampling
 from ..utils.files import replacing
+from ..utils.optional import require
 from .depth import rmse
 from .depth_report import NAMES, Row
 from .inference import load_network
@@ -61,10 +62,8 @@ def draw(
     Raises:
         RuntimeError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise RuntimeError("pictures need matplotlib: pip install 'ppeffconv[benchmark]'") from None
+    require("matplotlib", "benchmark")
+    from matplotlib.figure import Figure
 
     columns = len(nets) + 3
     figure = Figure(figsize=(INCH * columns, (INCH + 0.25) * len(examples)), layout="constrained", dpi=110)

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from ..benchmark.figures import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, sheet
+from ..utils.optional import require
 from .record import Record
 from .rows import BASELINE, ROWS
 from .tables import Records, Speed
@@ -25,7 +26,12 @@ SERIES = {
 
 
 def draw(records: Records, speed: Speed, path: Path) -> None:
-    """Draw the rows that are trained, in more panels those that are timed; bars are standard deviations."""
+    """Draw the rows that are trained, in more panels those that are timed; bars are standard deviations.
+
+    Raises:
+        RuntimeError: matplotlib is not installed.
+    """
+    require("matplotlib", "benchmark")
     panels: list[tuple[str, Callable[[str], float | None]]] = [
         ("M multiply-adds", lambda row: mean(run.macs for run in records[row]) / 1e6)
     ]

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ...benchmark.figures import sheet
 from ...models import pictures
+from ...utils.optional import require
 from .reading import CheckedReading, read_image
 from .runner import load_trained
 from .settings import RunConfig
@@ -29,7 +30,9 @@ def draw_masks(cfg: RunConfig, images: Sequence[str], output: Path, weights: str
     Raises:
         ValueError: the network does not sample.
         UnreadableImageError: an image is damaged.
+        RuntimeError: matplotlib is not installed.
     """
+    require("matplotlib", "benchmark")
     builder, model = load_trained(cfg, weights)
     transforms = CheckedReading(Compose(builder.val_transforms))
     set_seed(cfg.run["seed"])

@@ -14,6 +14,7 @@ import yaml
 from ...benchmark.figures import BLUE, GREEN, ORANGE, VERMILION, sheet
 from ...utils.files import replacing
 from ...utils.markers import write_between
+from ...utils.optional import require
 from .runner import CONFIG_FILE, RESULT_FILE
 from .speed import SPEED_FILE
 
@@ -108,6 +109,7 @@ def acceleration(path: Path) -> str:
 
 def draw(rows: list[Row], path: Path) -> None:
     """mIoU against multiply-adds, and against milliseconds where they were measured; bars are standard deviations."""
+    require("matplotlib", "benchmark")
     timed = all(_times(row) for row in rows)
     with sheet(path, ncols=1 + timed, figsize=(5.5 * (1 + timed), 4), squeeze=False, sharey=True) as axes:
         panels = [("G multiply-adds", lambda row: _mean(row, "macs") / 1e9)]
