@@ -13,6 +13,7 @@ from ..benchmark.figures import sheet
 from ..config import Config
 from ..data import build_loader, build_transforms
 from ..models import pictures
+from ..utils.optional import require
 from .inference import data_facts, load_network
 from .rng import fixed_seed
 
@@ -31,7 +32,9 @@ def draw_network(cfg: Config, images: Sequence[str | Path], output: Path, weight
     Raises:
         FileNotFoundError: there are no weights, or no image.
         ValueError: the network has nothing to draw, or a file is no image.
+        RuntimeError: matplotlib is not installed.
     """
+    require("matplotlib", "benchmark")
     net, facts = load_network(cfg, weights)
     facts = facts or data_facts(build_loader(cfg, "Eval").dataset)
     transforms = build_transforms(cfg["DataLoader"]["Eval"]["transforms"])
