@@ -68,7 +68,7 @@ def summary(records: Records, speed: Speed, only: Iterable[str] = ROWS, language
     words = LANGUAGES[language]
     lines = [f"| {' | '.join(words.header)} |", "|---" * len(words.header) + "|"]
     for name in only:
-        cells = [ROWS[name].title]
+        cells = [ROWS[name].titled(language)]
         if name in records:
             cells += _figures(records[name], speed["rows"].get(name), words)
         else:

@@ -40,6 +40,15 @@ def test_every_row_is_there_trained_or_not(language, make_record, speed):
     assert measured_on({"rows": {}}, language) == ""
 
 
+def test_chinese_rows_have_chinese_names(speed):
+    """But for the names of networks and methods."""
+    titles = [line.split(" | ")[0] for line in summary({}, speed, language="zh").splitlines()[2:]]
+    assert len(set(titles)) == len(ROWS)
+    words = set(re.findall("[a-z]{3,}", " ".join(titles).lower()))
+    assert words == {"resnet", "octconv", "spconv", "ddf", "mul", "add", "relu", "ghostnet", "hetconv"}
+    assert "| 随机采样, 稀疏损失 0.05" in titles
+
+
 def test_a_card_shows_the_dense_network_and_its_own_rows():
     assert of_method("octconv") == ["dense", "oct_25", "oct_50"]
     assert of_method("baselines") == ["dense", "ghost", "het"]
