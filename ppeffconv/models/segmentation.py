@@ -53,6 +53,7 @@ class DilatedFPN(nn.Layer):
         self.branches = nn.LayerList([_branch(channels, head_channels) for _ in self.fpn.feature_channels])
         self.dropout = nn.Dropout2D(dropout)
         self.classifier = Conv2D(head_channels, num_classes, 1, bias_attr=None)
+        nn.initializer.Normal(0.0, 0.01)(self.classifier.weight)  # equal chances at first, so that the loss begins low
 
     def forward(self, x: Tensor) -> Tensor:
         maps = [branch(level) for branch, level in zip(self.branches, self.fpn(self.backbone(x)))]
