@@ -12,12 +12,10 @@ from PIL import Image
 from ..benchmark.figures import sheet
 from ..config import Config
 from ..data import build_loader, build_transforms
-from ..models import pictures
+from ..models.pictures import choose, pictures
 from ..utils.optional import require
 from .inference import data_facts, load_network
 from .rng import fixed_seed
-
-LAYERS = 3  # of each kind of picture: the first, the middle and the last one
 
 
 def draw_network(cfg: Config, images: Sequence[str | Path], output: Path, weights: str | Path | None = None) -> Path:
@@ -55,22 +53,11 @@ def draw_network(cfg: Config, images: Sequence[str | Path], output: Path, weight
     ) as axes:
         for line, panels in zip(axes, lines):
             for axis, (name, panel) in zip(line, panels):
-                axis.imshow(panel, cmap="gray" if name == "image" else "viridis", interpolation="nearest")
+                limits = {"cmap": "gray"} if name == "image" else {"cmap": "viridis", "vmin": 0, "vmax": 1}
+                axis.imshow(panel, interpolation="nearest", **limits)
                 axis.set_title(name.replace("/", "\n"), fontsize=7)
                 axis.axis("off")
     return output
-
-
-def choose(names: Sequence[str]) -> list[str]:
-    """The first, the middle and the last of each kind, which stands behind the last "/"."""
-    kinds: dict[str, list[str]] = {}
-    for name in names:
-        kinds.setdefault(name.rpartition("/")[2], []).append(name)
-    chosen = []
-    for of_kind in kinds.values():
-        places = np.linspace(0, len(of_kind) - 1, min(LAYERS, len(of_kind)))
-        chosen += [of_kind[int(place)] for place in places]
-    return chosen
 
 
 def _open(path: Path, mode: str) -> Image.Image:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..layers import DDF2D, LearnedVersatileConv2D, OctConvBNAct, VersatileConv2D
 from ..layers.gumbel import GumbelSampler
+from ..layers.norm import norm_act
+from ..layers.sampling import SampledBlock
 from .depth_upsampler import JointUpNet
 
 FILTERS = 64  # shown of a layer, at most
+LAYERS = 3  # of each kind of picture, where there are too many: the first, the middle and the last one
 
 
 def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
@@ -26,6 +30,8 @@ def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
         Layer name and a label to a picture [h, w] in [0, 1]; {} for a network that has none of them.
 
         - "mask": of sampling.
+        - "sampled", "interpolated": the channel mean of |x| behind the first convolution of a block that samples, at
+          the positions that its mask keeps, and with the others filled in; both scaled to the maximum of the latter.
         - "high", "low": the channel mean of |x| of the octave groups, scaled to its maximum.
         - "spatial": the k x k numbers of DDF's spatial filter, a tile for each, over the image; 0.5 is zero.
         - "channel": DDF's channel filters, a tile for each channel; 0.5 is zero.
@@ -64,8 +70,28 @@ def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
     return found
 
 
+def choose(names: Sequence[str]) -> list[str]:
+    """The first, the middle and the last of each kind, which stands behind the last "/"."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(name.rpartition("/")[2], []).append(name)
+    chosen = []
+    for of_kind in kinds.values():
+        places = np.linspace(0, len(of_kind) - 1, min(LAYERS, len(of_kind)))
+        chosen += [of_kind[int(place)] for place in places]
+    return chosen
+
+
 def _mask(layer: GumbelSampler, x: Tensor, output: Tensor) -> dict[str, np.ndarray]:
     return {"mask": output[0, 0].numpy()}
+
+
+def _interpolation(layer: SampledBlock, x: Tensor, output: Tensor) -> dict[str, np.ndarray]:
+    mask = layer.conv1_gumbel(F.sigmoid(layer.conv1_mask(x)))  # drawn anew, and its hook draws its picture anew
+    features = norm_act(layer.bn1, layer.conv1(x))
+    filled = layer._fill(features, mask, "conv1")[0].abs().mean(0).numpy()
+    kept = mask[0, 0].numpy() >= 0.5
+    return {"sampled": _of_maximum(filled) * kept, "interpolated": _of_maximum(filled)}
 
 
 def _groups(layer: OctConvBNAct, x: object, output: tuple[Tensor | None, Tensor | None]) -> dict[str, np.ndarray]:
@@ -106,6 +132,7 @@ def _depth(layer: JointUpNet, x: Tensor, output: Tensor) -> dict[str, np.ndarray
 
 DRAWINGS: dict[type[nn.Layer], Callable[..., dict[str, np.ndarray]]] = {
     GumbelSampler: _mask,
+    SampledBlock: _interpolation,
     OctConvBNAct: _groups,
     DDF2D: _dynamic_filters,
     VersatileConv2D: _nested_filters,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from ppeffconv.engine.drawing import choose, draw_network
+from ppeffconv.engine.drawing import draw_network
 from ppeffconv.engine.trainer import Trainer
 
 
@@ -34,10 +34,3 @@ def test_nothing_to_draw(make_cfg, image_root, tmp_path):
         draw_network(
             cfg, [next((image_root / "eval").rglob("*.png"))], tmp_path / "x.png", tmp_path / "output" / "tiny"
         )
-
-
-def test_first_middle_and_last_of_each_kind():
-    names = [f"{layer}/{kind}" for layer in "abcde" for kind in ("high", "low")]
-    assert choose(names) == ["a/high", "c/high", "e/high", "a/low", "c/low", "e/low"]
-    assert choose(["a/mask", "b/mask"]) == ["a/mask", "b/mask"]
-    assert choose(["depth"]) == ["depth"]

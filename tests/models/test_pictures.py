@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from ppeffconv import create_model, layers
-from ppeffconv.models import pictures
+from ppeffconv.models.pictures import choose, pictures
 
 
 @pytest.fixture
@@ -24,6 +24,21 @@ def test_octave_groups_and_masks(x):
     assert sampled["layer2.0.conv1_gumbel/mask"].shape == (8, 8)
     assert net.training
     assert pictures(create_model("resnet20"), x) == {}
+
+
+def test_interpolation_fills_what_the_mask_leaves_out(x):
+    """At the sampled positions both pictures are the features, elsewhere the one is 0 and the other is not."""
+    block = layers.SampledBasicBlock(3, 4, eval_mode="hard")
+    block.conv1_mask.bias.set_value(paddle.zeros([1]))  # half of the positions
+    found = pictures(paddle.nn.Sequential(block), x)
+    mask, sampled, filled = (found[f"0{name}"] for name in (".conv1_gumbel/mask", "/sampled", "/interpolated"))
+    block.eval()
+    features = paddle.nn.functional.relu(block.bn1(block.conv1(x[:1])))[0].mean(0).numpy()
+    kept = mask == 1
+    assert 0.2 < kept.mean() < 0.8
+    np.testing.assert_allclose(sampled[kept] / sampled.max(), features[kept] / features[kept].max(), rtol=1e-2)
+    np.testing.assert_array_equal(sampled, filled * kept)
+    assert filled[~kept].mean() > 0.1
 
 
 @pytest.mark.parametrize("name", ["oct", "sampled", "ddf", "versatile", "learned_versatile"])
@@ -67,3 +82,10 @@ def test_learned_masks_are_shares_of_what_they_keep(x):
     layer.eval()
     masks = layer.masks().reshape([4, 3, 3, 3]).numpy() > 0
     np.testing.assert_allclose(kept[:3, 4:7], masks[1].mean(0), rtol=1e-6)
+
+
+def test_first_middle_and_last_of_each_kind():
+    names = [f"{layer}/{kind}" for layer in "abcde" for kind in ("high", "low")]
+    assert choose(names) == ["a/high", "c/high", "e/high", "a/low", "c/low", "e/low"]
+    assert choose(["a/mask", "b/mask"]) == ["a/mask", "b/mask"]
+    assert choose(["depth"]) == ["depth"]

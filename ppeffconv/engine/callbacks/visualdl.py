@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 
 from ...layers import density
-from ...models import pictures
+from ...models.pictures import choose, pictures
 from ...utils.logger import get_logger
 from ..distributed import rank
 from ..rng import fixed_seed
@@ -20,13 +20,15 @@ from .visualdl_log import rewind
 if TYPE_CHECKING:
     from visualdl import LogWriter
 
+SIDE = 320  # to which smaller pictures are enlarged, about what the page gives them
+
 
 class VisualDL(RunCallback):
     """Writes scalars of training and evaluation, and pictures, against the number of steps done.
 
     Training: loss, accuracy, lr, ips, and where the network samples, temperature and density, every ``log_interval``
     steps. Evaluation: what ``Evaluation`` has put into the logs. Pictures: the images given, once, and after each
-    evaluation the network's own (octave groups, masks) for the first of them.
+    evaluation the network's own for the first of them, three of each kind that `ppeffconv.models.pictures` draws.
 
     Only process 0 writes, nothing is opened before the first scalar, and a resumed run continues its file, because
     VisualDL shows one file of a folder. A disk that is full ends the curves, not the training.
@@ -94,8 +96,9 @@ class VisualDL(RunCallback):
             return
         with paddle.no_grad(), fixed_seed(0):
             drawn = pictures(self.model.network, self.images[:1])
-        for name, picture in drawn.items():
-            self._guard(writer.add_image, f"network/{name}", _to_bytes(picture[:, :, None]), step)
+        for name in choose(list(drawn)):
+            layer, _, kind = name.rpartition("/")  # the page groups by what is in front, and cuts long names off
+            self._guard(writer.add_image, f"{kind}/{layer or 'output'}", _in_colours(drawn[name]), step)
 
     def _open(self, step: int) -> LogWriter | None:
         """Return the writer, opened now if this is the first use; None if this process writes nothing."""
@@ -122,9 +125,22 @@ class VisualDL(RunCallback):
             get_logger().warning(f"cannot write {self.log_dir}: {error}; the run goes on without VisualDL")
 
 
+def _in_colours(picture: np.ndarray) -> np.ndarray:
+    """A picture [h, w] in [0, 1], from dark blue to yellow."""
+    from matplotlib import colormaps  # comes with VisualDL, and takes a while to import
+
+    return _enlarged(colormaps["viridis"](picture, bytes=True)[:, :, :3])
+
+
 def _to_bytes(image: np.ndarray) -> np.ndarray:
     """Stretch the first three channels of an image [H, W, C], or its only one, to 0..255, three channels."""
     image = image[:, :, :3]
     low, high = float(image.min()), float(image.max())
     scaled = np.round((image - low) / max(high - low, 1e-6) * 255).astype(np.uint8)
-    return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled
+    return _enlarged(np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled)
+
+
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    """The pixels of a small image as squares, which the page would blur if it enlarged it."""
+    factor = max(1, SIDE // max(image.shape[:2]))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)

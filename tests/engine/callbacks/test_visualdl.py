@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
+import io
 import resource
 from pathlib import Path
 
+import numpy as np
 import paddle
 import pytest
 from paddle import nn
+from PIL import Image
 from visualdl import LogReader
 
 from ppeffconv.engine.callbacks import VisualDL, visualdl
 from ppeffconv.engine.callbacks.visualdl_log import rewind
-from ppeffconv.layers import OctConvBNAct
+from ppeffconv.layers import OctConvBNAct, SampledBasicBlock
 
 
 class OctNet(nn.Layer):
@@ -75,7 +78,21 @@ def test_pictures(tmp_path):
     vdl = callback(tmp_path, OctNet(), paddle.rand([2, 1, 8, 8]))
     run(vdl, [0])
     vdl.on_train_end()
-    assert tags(tmp_path, "image") == {"input/0", "input/1", "network/oct/high", "network/oct/low"}
+    assert tags(tmp_path, "image") == {"input/0", "input/1", "high/oct", "low/oct"}
+
+
+def test_pictures_keep_their_scale(tmp_path):
+    """A mask that keeps everything is bright all over, not stretched to nothing, and its few pixels are enlarged."""
+    vdl = callback(
+        tmp_path, nn.Sequential(SampledBasicBlock(1, 2, eval_mode="deterministic")), paddle.rand([1, 1, 8, 8])
+    )
+    vdl.on_epoch_begin(0)
+    vdl._add_pictures(4)
+    (file,) = tmp_path.glob("vdlrecords*")
+    (point,) = LogReader(file_path=str(file)).get_data("image", "mask/0.conv1_gumbel")
+    image = np.asarray(Image.open(io.BytesIO(point.image.encoded_image_string)).convert("RGB"))
+    assert image.shape == (320, 320, 3)
+    assert (image == [253, 231, 36]).all()  # the end of viridis
 
 
 def test_resumed_run_continues_its_file_without_repeats(tmp_path):
