@@ -1,8 +1,9 @@
 # make setup   installs into .venv          make train   a first network, in a few minutes
 # make test    every test                   make lint    ruff, lint and format
 # make results tables, figures and cards of the results, from what the runs left
+# make docs    the API reference, from the docstrings, into build/docs
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint results clean
+.PHONY: help setup train test lint results docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,6 +42,18 @@ lint: $(VENV)/.ready-dev
 results: $(VENV)/.ready-dev $(VENV)/.ops
 	$(BIN)/python tools/results.py collect
 	$(BIN)/python tools/results.py write
+
+$(VENV)/.ready-docs: $(VENV)/.ready-dev
+	$(BIN)/python -m pip install --quiet --no-compile -e ".[cpu,dev,docs]"
+	@touch $@
+
+# What users import, each name where it is imported from and not once more in a file of that name.
+PUBLIC := ppeffconv $(addprefix ppeffconv.,conversion models deployed weights data config registry engine.trainer \
+	engine.evaluator engine.callbacks integrations.ppdet integrations.ppseg)
+HIDDEN := '!ppeffconv\.(ops|layers|models|deployed|weights)\.' '!ppeffconv\.accelerate'
+# pdoc forbids programs during imports, and Paddle asks for the version of libc
+docs: $(VENV)/.ready-docs
+	PDOC_ALLOW_EXEC=1 $(BIN)/python -m pdoc --docformat google -o build/docs $(PUBLIC) $(HIDDEN)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

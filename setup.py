@@ -60,6 +60,7 @@ setup(
         "onnx": ONNX,
         "benchmark": FIGURES,
         "depth": [*HDF5, *FIGURES],
+        "docs": ["pdoc>=15"],
         "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6", *ONNX, *FIGURES, *HDF5, *TOOLKITS],
     },
     cmdclass={"build_py": BuildWithKernels},
