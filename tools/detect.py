@@ -10,8 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppeffconv.engine import cli
-from ppeffconv.integrations.ppdet.__main__ import main, parser
+from ppeffconv.integrations.ppdet.__main__ import commands
 
 if __name__ == "__main__":
-    cli.run(main, parser())
+    commands().run()

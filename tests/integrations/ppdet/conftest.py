@@ -1,4 +1,4 @@
-"""Tiny COCO data, a tiny detector, and PaddleDetection itself; without it these tests are skipped."""
+"""Tiny COCO data and a tiny detector."""
 
 from __future__ import annotations
 
@@ -27,21 +27,6 @@ SMALL = (
     "RPNHead.test_proposal.post_nms_top_n=20",
     "TwoFCHead.out_channel=16",
 )
-
-
-@pytest.fixture(scope="session")
-def _registered() -> None:
-    from ppeffconv.integrations.ppdet import register
-
-    try:
-        register()
-    except ImportError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(autouse=True)
-def _ready(_registered: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def write_coco(folder: Path, number: int = 4, size: int = 64) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tiny images with labels, a tiny network, and PaddleSeg itself; without it these tests are skipped."""
+"""Tiny images with labels and a tiny network."""
 
 from __future__ import annotations
 
@@ -12,21 +12,6 @@ import yaml
 from PIL import Image
 
 SIZE, CLASSES = 64, 3
-
-
-@pytest.fixture(scope="session")
-def _registered() -> None:
-    from ppeffconv.integrations.ppseg import register
-
-    try:
-        register()
-    except ImportError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(autouse=True)
-def _ready(_registered: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
 
 
 def write_data(folder: Path, number: int = 4) -> Path:

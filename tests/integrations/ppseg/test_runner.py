@@ -116,6 +116,14 @@ def test_a_finished_run_is_only_evaluated_again(runner, load, capsys):
     assert "[TRAIN]" not in capsys.readouterr().out
 
 
+def test_what_it_started_from_is_not_needed_afterwards(runner, load, tmp_path):
+    first = runner.train(load("iters=2", f"run.save_dir={tmp_path / 'first'}")) / "iter_2" / "model.pdparams"
+    second = [f"model.pretrained={first}", "iters=2", f"run.save_dir={tmp_path / 'second'}"]
+    runner.train(load(*second))
+    first.unlink()
+    assert 0 <= runner.evaluate(load(*second))["miou"] <= 1
+
+
 def test_the_same_seed_gives_the_same_run(runner, load, tmp_path):
     results = [runner.train(load("iters=2", f"run.save_dir={tmp_path / name}")) / "iter_2" for name in "ab"]
     first, second = (paddle.load(str(folder / "model.pdparams")) for folder in results)
@@ -201,16 +209,20 @@ def test_the_saved_configuration_is_the_run(runner, load):
 
 
 def test_commands(load, tmp_path, capsys):
-    from ppeffconv.integrations.ppseg.__main__ import main, parser
+    from ppeffconv.integrations.ppseg.__main__ import commands
+
+    def main(*arguments):
+        every = commands()
+        every.main(every.parser.parse_args(arguments))
 
     load()  # writes tiny.yaml
     config = ["-c", str(tmp_path / "tiny.yaml"), "-o", "iters=2"]
-    main(parser().parse_args(["train", *config]))
+    main("train", *config)
     assert f"run:      {tmp_path / 'run'}" in capsys.readouterr().out
-    main(parser().parse_args(["eval", *config, "--weights", str(tmp_path / "run" / "best_model")]))
+    main("eval", *config, "--weights", str(tmp_path / "run" / "best_model"))
     assert "mIoU 0." in capsys.readouterr().out.splitlines()[-1]
     times = tmp_path / "times.json"
-    main(parser().parse_args(["speed", *config, "--rounds", "1", "--output", str(times)]))
+    main("speed", *config, "--rounds", "1", "--output", str(times))
     result = json.loads(times.read_text())
     assert result["speedup"] == pytest.approx(result["seconds_without"] / result["seconds"])
     assert result["batch"] == [2, 3, 64, 64]
