@@ -48,8 +48,8 @@ $(VENV)/.ready-docs: $(VENV)/.ready-dev
 	@touch $@
 
 # What users import, each name where it is imported from and not once more in a file of that name.
-PUBLIC := ppeffconv $(addprefix ppeffconv.,conversion models deployed weights data config registry engine.trainer \
-	engine.evaluator engine.callbacks integrations.ppdet integrations.ppseg)
+PUBLIC := ppeffconv $(addprefix ppeffconv.,conversion models deployed weights data config registry engine.losses \
+	engine.trainer engine.evaluator engine.callbacks integrations.ppdet integrations.ppseg)
 HIDDEN := '!ppeffconv\.(ops|layers|models|deployed|weights)\.' '!ppeffconv\.accelerate'
 # pdoc forbids programs during imports, and Paddle asks for the version of libc
 docs: $(VENV)/.ready-docs
