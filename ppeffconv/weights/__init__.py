@@ -1,7 +1,7 @@
 """Loading weights: the published ones, this package's own files, and the authors' checkpoints."""
 
 from .formats import read_file
-from .loading import load_state, load_weights, read_weights
+from .loading import load_fitting, load_state, load_weights, read_weights
 from .pretrained import find_pretrained
 from .publish import publish
 from .reference import SOURCES, load_reference, reference_keys
@@ -13,6 +13,7 @@ __all__ = [
     "Row",
     "fetch",
     "find_pretrained",
+    "load_fitting",
     "load_reference",
     "load_state",
     "load_weights",

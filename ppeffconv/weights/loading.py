@@ -1,7 +1,8 @@
-"""Strict loading: everything that does not fit is one error that lists it."""
+"""Loading: everything that does not fit is one error that lists it, unless what fits is asked for."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,24 @@ def load_state(net: nn.Layer, state: Mapping[str, Any], source: str, optional: t
         raise ValueError(". ".join(parts))
     for key, value in state.items():
         own[key].set_value(_values_for(own[key], value))
+
+
+def load_fitting(net: nn.Layer, state: Mapping[str, Any], source: str) -> None:
+    """Copy what fits of ``state`` into ``net``, and say in a warning which layers stay as they are.
+
+    Raises:
+        ValueError: nothing fits.
+    """
+    own = net.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and _shape(v) == list(own[k].shape)}
+    if not fitting:
+        raise ValueError(f"no layer of {source} fits this {type(net).__name__}")
+    others = tuple(key for key in own if key not in fitting)
+    load_state(net, fitting, source, optional=others)
+    layers = sorted({key.rpartition(".")[0] for key in others})
+    shown = ", ".join(layers[:6]) + (", ..." if len(layers) > 6 else "")
+    rest = f"random are those of {shown}: train before use" if layers else "all of them"
+    logging.getLogger("ppeffconv").warning(f"{len(fitting)} of {len(own)} tensors come from {source}; {rest}")
 
 
 def _shape(value: Any) -> list[int]:

@@ -13,7 +13,7 @@ import numpy as np
 from paddle import nn
 
 from .formats import read_file
-from .loading import load_state, load_weights, read_weights
+from .loading import load_fitting, load_state, load_weights, read_weights
 from .reference import converted
 from .remote import fetch, fetch_url
 from .table import OWN, Row, rows, starts
@@ -65,7 +65,7 @@ class Pretrained:
         path = fetch(self.row)
         state = read_weights(path) if self.row.source == OWN else converted(net, read_file(path), self.row.source)
         if self.partly:
-            _load_what_fits(net, state, self.row.name)
+            load_fitting(net, state, self.row.name)
         else:
             _load_but_head(net, state, self.row, path)
 
@@ -120,18 +120,6 @@ def _load_but_head(net: nn.Layer, state: Mapping[str, np.ndarray], row: Row, pat
     load_state(net, state, f"{row.name} ({path})", optional=other)
     if other:
         _tell(f"{row.name}: the classifier ({', '.join(other)}) is for other classes and stays random")
-
-
-def _load_what_fits(net: nn.Layer, state: Mapping[str, np.ndarray], name: str) -> None:
-    own = net.state_dict()
-    fitting = {k: v for k, v in state.items() if k in own and list(np.shape(v)) == list(own[k].shape)}
-    if not fitting:
-        raise ValueError(f"no layer of {name} fits this {type(net).__name__}")
-    others = tuple(key for key in own if key not in fitting)
-    load_state(net, fitting, name, optional=others)
-    layers = sorted({key.rpartition(".")[0] for key in others})
-    shown = ", ".join(layers[:6]) + (", ..." if len(layers) > 6 else "")
-    _tell(f"{len(fitting)} of {len(own)} tensors come from {name}; random are those of {shown}: train before use")
 
 
 def _tell(message: str) -> None:

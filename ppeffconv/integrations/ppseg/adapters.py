@@ -13,7 +13,7 @@ from ...deployed.pyramid import dilated_fpn
 from ...engine.weights import find_weights
 from ...models import DilatedFPN as DilatedFPNNetwork
 from ...models import create_model
-from ...weights import load_state, load_weights, read_weights
+from ...weights import load_fitting, load_state, read_weights
 
 CLASSIFIER = ("fc.weight", "fc.bias")
 
@@ -92,7 +92,8 @@ class DilatedFPN(DilatedFPNNetwork):
     Args:
         num_classes, channels, head_channels, dropout, fpn_kwargs: see there.
         backbone: an EffConvResNet.
-        pretrained: a weight file of this very network, PaddleSeg's ``model.pdparams`` of a run.
+        pretrained: a weight file to start from, such as ``model.pdparams`` of a run. What fits is taken, so that a
+            sampled network can start from the dense one.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class DilatedFPN(DilatedFPNNetwork):
     ) -> None:
         super().__init__(backbone, num_classes, channels, head_channels, dropout, fpn_kwargs)
         if pretrained:
-            load_weights(self, pretrained)
+            load_fitting(self, read_weights(pretrained), str(pretrained))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return [super().forward(x)]

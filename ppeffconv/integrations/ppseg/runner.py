@@ -91,6 +91,8 @@ def prepare(model: nn.Layer, cfg: RunConfig, step: int = 0) -> None:
 
 def load_trained(cfg: RunConfig, weights: str | None = None) -> tuple[SegBuilder, nn.Layer]:
     """The model of a run with its last checkpoint, or other weights, ready for evaluation; and its builder."""
+    for part in (cfg.dic["model"], cfg.dic["model"].get("backbone", {})):
+        part.pop("pretrained", None)  # what it was trained from, which need not be there any more
     builder = SegBuilder(cfg)
     model = _build(lambda: builder.model)
     load_weights(model, _weight_file(cfg, weights))

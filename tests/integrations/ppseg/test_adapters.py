@@ -75,6 +75,22 @@ def test_weights_of_a_classifier(tmp_path):
         build("BACKBONES", "EffConvResNet", name="resnet18", pretrained=str(tmp_path / "none"))
 
 
+def test_a_sampled_network_starts_from_the_dense_one(tmp_path, caplog):
+    def dilated_fpn(name, **options):
+        backbone = build("BACKBONES", "EffConvResNet", name=name, kwargs={"width": 8})
+        return build("MODELS", "DilatedFPN", num_classes=3, backbone=backbone, channels=16, head_channels=8, **options)
+
+    dense = dilated_fpn("resnet18")
+    paddle.save(dense.state_dict(), str(tmp_path / "w.pdparams"))
+    sampled = dilated_fpn("sampled_resnet18", pretrained=str(tmp_path / "w.pdparams"))
+    own = sampled.state_dict()
+    assert all(own[key].tolist() == value.tolist() for key, value in dense.state_dict().items())
+    assert f"{len(dense.state_dict())} of {len(own)} tensors come from" in caplog.text
+    paddle.save({"other": paddle.zeros([1])}, str(tmp_path / "other.pdparams"))
+    with pytest.raises(ValueError, match="no layer of .* fits this DilatedFPN"):
+        dilated_fpn("resnet18", pretrained=str(tmp_path / "other.pdparams"))
+
+
 @pytest.mark.parametrize("name", ["vgg16", "uniform_resnet18"])
 def test_what_is_no_backbone(name):
     with pytest.raises(ValueError, match="name must be a ResNet"):

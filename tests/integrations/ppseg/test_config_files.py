@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "configs" / "segmentation"
-SMALL = ["model.backbone.kwargs.width=4", "model.channels=8", "model.head_channels=8"]
+SMALL = ["model.backbone.kwargs.width=4", "model.channels=8", "model.head_channels=8", "model.pretrained=null"]
 FILES = sorted(path for path in FOLDER.glob("*.yaml") if path.name != "runs.yaml")
 
 
