@@ -1,4 +1,15 @@
-"""ppeffconv: efficient convolutions for PaddlePaddle."""
+"""ppeffconv: efficient convolutions for PaddlePaddle.
+
+The names here are those that most programs need. What is behind them:
+
+- `ppeffconv.layers`: the methods as layers, and `ppeffconv.layers.build_conv`, the slot that takes any of them;
+  `ppeffconv.ops`: their functional forms.
+- `ppeffconv.models`: networks, feature pyramids, `ppeffconv.models.pictures`; `ppeffconv.weights`: published weights.
+- `ppeffconv.conversion` and `ppeffconv.deployed`: what `convert` and `deploy` return.
+- `ppeffconv.data`, `ppeffconv.config`, `ppeffconv.registry`; `ppeffconv.engine.trainer`, `ppeffconv.engine.evaluator`,
+  `ppeffconv.engine.losses`, `ppeffconv.engine.callbacks`: training from YAML, and its parts.
+- `ppeffconv.integrations.ppdet` and `ppeffconv.integrations.ppseg`: PaddleDetection and PaddleSeg.
+"""
 
 import importlib.util
 import warnings
