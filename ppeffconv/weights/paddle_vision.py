@@ -48,7 +48,7 @@ def find_network(keys: Collection[str]) -> Network:
 def _add_norms(state: Mapping[str, np.ndarray]) -> State:
     """Add BatchNorms that change nothing in eval mode."""
     norms: State = {}
-    for place in _VGG.values():
+    for place in (place for place in _VGG.values() if f"features.{place}.bias" in state):  # not all, in a VGG-13
         one = np.ones_like(state[f"features.{place}.bias"])
         values: dict[str, Any] = {"weight": one * np.sqrt(1 + 1e-5, dtype=one.dtype), "bias": 0 * one}
         values |= {"_mean": 0 * one, "_variance": one}

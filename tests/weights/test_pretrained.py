@@ -161,6 +161,17 @@ def test_paddles_vgg():
     np.testing.assert_allclose(ours(x).numpy(), theirs(x).numpy(), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("vgg13", "vgg16"), ("mobilenet_v2", "mobilenet_v1"), ("vgg16", "alexnet")]
+)
+def test_another_network_of_paddle_is_an_error_that_lists_the_keys(theirs, ours):
+    with paddle.LazyGuard():
+        theirs, net = getattr(paddle.vision.models, theirs)(), ppeffconv.create_model(ours)
+    arrays = {key: np.broadcast_to(np.float32(0), value.shape) for key, value in theirs.state_dict().items()}
+    with pytest.raises(ValueError, match="PaddlePaddle/Paddle checkpoint does not fit.* missing: "):
+        ppeffconv.load_reference(net, arrays, PADDLE)
+
+
 def test_paddles_alexnet():
     """Its dropout works in evaluation too; in ours that is in the weights."""
     theirs, ours = paddle.vision.models.alexnet(), ppeffconv.create_model("alexnet")
