@@ -48,12 +48,21 @@ LANGUAGES = {
         "cores meanwhile.",
     ),
     "zh": Words(
-        ("网络", "参数量, k", "M MACs", "密度", "top-1, %", "批大小 1, ms", "批大小 64, 每张 ms", "训练, 分钟"),
+        (
+            "网络",
+            "参数量（k）",
+            "M MACs",
+            "密度",
+            "top-1（%）",
+            "批大小 1（ms）",
+            "批大小 64（每张 ms）",
+            "训练（分钟）",
+        ),
         "尚未训练",
         "这些网络都尚未训练。",
         "个种子",
-        "毫秒:`ppeffconv.deploy`,float32,{cpu},{threads} 线程,各行轮流计时,取 {rounds} 轮的中位数,"
-        "括号内为与稠密网络之比;PaddlePaddle {version},{date};其间其他进程占用 {other_cores:g} 个核。",
+        "毫秒：`ppeffconv.deploy`，float32，{cpu}，{threads} 线程，各行轮流计时，取 {rounds} 轮的中位数，"
+        "括号内为与稠密网络之比；PaddlePaddle {version}，{date}；其间其他进程占用 {other_cores:g} 个核。",
     ),
 }
 

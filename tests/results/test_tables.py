@@ -46,7 +46,7 @@ def test_chinese_rows_have_chinese_names(speed):
     assert len(set(titles)) == len(ROWS)
     words = set(re.findall("[a-z]{3,}", " ".join(titles).lower()))
     assert words == {"resnet", "octconv", "spconv", "ddf", "mul", "add", "relu", "ghostnet", "hetconv"}
-    assert "| 随机采样, 稀疏损失 0.05" in titles
+    assert "| 随机采样，稀疏损失 0.05" in titles
 
 
 def test_a_card_shows_the_dense_network_and_its_own_rows():
