@@ -29,6 +29,7 @@ OPTIONS = {
     "worker_num": 0,
     "seed": 0,
     "accelerate": True,
+    "deploy": False,
     "keep_checkpoints": None,
     "metric": "COCO",
     "classwise": False,

@@ -20,6 +20,7 @@ from ...utils.logger import get_logger
 from . import callbacks, checkpoints, config
 from .annotations import damage, sound_copy
 from .cost import Cost
+from .deployed import deploy_features
 from .reader import SeededEpochs
 
 MODES = {"train": ("TrainDataset", "EvalDataset"), "eval": ("EvalDataset",), "test": ()}
@@ -144,7 +145,7 @@ def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 
 
 
 def load_weights(trainer: Trainer, cfg: Any, weights: str | None = None) -> None:
-    """Load ``weights``, by default the last or best of the run."""
+    """Load ``weights``, by default the last or best of the run, and then deploy the model if ``cfg`` says so."""
     path = weights or checkpoints.for_inference(config.run_dir(cfg))
     _exists(path)
     try:
@@ -152,6 +153,8 @@ def load_weights(trainer: Trainer, cfg: Any, weights: str | None = None) -> None
     except AssertionError:
         raise ValueError(f"{path} does not fit the model of the configuration, see the keys above") from None
     get_logger().info(f"weights: {path}")
+    if cfg["deploy"]:
+        deploy_features(trainer.model)
 
 
 def _exists(path: str) -> None:

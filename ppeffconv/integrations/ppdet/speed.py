@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -11,10 +12,11 @@ from typing import Any
 
 import paddle
 
-from ... import accelerate, deploy
+from ... import accelerate
 from ...benchmark.machine import describe
 from ...models import count_parameters
 from . import callbacks, config, cost
+from .deployed import deploy_features
 from .runner import EffConvTrainer, load_weights
 
 MEASURED = "speed.json"
@@ -56,7 +58,7 @@ def compare_steps(cfg: Any, rounds: int = 10) -> dict[str, Any]:
 def measure_runs(folders: Sequence[Path], rounds: int = 20) -> None:
     """Time finished runs, in turns, on an image of their own; multiply-adds and milliseconds go to ``speed.json``.
 
-    Each is timed as evaluated (the whole detector, batch 1) and with backbone alone in deploy form.
+    Each is timed as evaluated (the whole detector, batch 1), and with backbone and pyramid in deploy form.
 
     Raises:
         FileNotFoundError: a folder holds no finished run.
@@ -93,8 +95,9 @@ def _open(folder: Path) -> dict[str, Any]:
         "params": count_parameters(model.backbone) + count_parameters(model.neck),
         "image": [height, width],
     }
-    backbone = deploy(model.backbone.net)
-    work = {"detector": lambda: model(batch), "backbone, deploy form": lambda: backbone(batch["image"])}
+    deployed = copy.deepcopy(model)
+    deploy_features(deployed)
+    work = {"detector": lambda: model(batch), "deployed": lambda: deployed(batch)}
     return {"folder": folder, "facts": facts, "work": work}
 
 

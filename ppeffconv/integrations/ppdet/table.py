@@ -15,7 +15,7 @@ from . import callbacks
 from .speed import MEASURED
 
 MARKER = "detection"
-HEADER = "| configuration | AP | AP50 | density | G MACs | M parameters | detector, ms | backbone in deploy form, ms |"
+HEADER = "| configuration | AP | AP50 | density | G MACs | M parameters | detector, ms | deployed, ms |"
 
 
 def collect(root: Path) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def render(rows: list[dict[str, Any]]) -> str:
             _mean([run["macs"] / 1e9 for run in runs if "macs" in run], "{:.3f}"),
             _mean([run["params"] / 1e6 for run in runs if "params" in run], "{:.2f}"),
             _mean([time["detector"] for time in times], "{:.1f}"),
-            _mean([time["backbone, deploy form"] for time in times], "{:.1f}"),
+            _mean([time["deployed"] for time in times], "{:.1f}"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -21,7 +21,7 @@ def test_from_runs_to_the_table(load, tmp_path):
     ]
     measure_runs(folders, rounds=2)
     measured = json.loads((folders[0] / "speed.json").read_text())
-    assert measured["milliseconds"].keys() == {"detector", "backbone, deploy form"}
+    assert measured["milliseconds"].keys() == {"detector", "deployed"}
     rows = table.collect(tmp_path / "runs")
     assert [row["config"] for row in rows] == [name]
     assert [run["seed"] for run in rows[0]["runs"]] == [0, 1]
