@@ -26,8 +26,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("queue", metavar="YAML", help="the list: output: folder, runs: {name: command}")
     parser.add_argument("--only", nargs="+", default=["*"], metavar="NAME", help="some runs, with shell wildcards")
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="runs side by side on the cores, shared out"
-    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side on the cores, shared out")
     parser.add_argument("--list", action="store_true", help="say how far each is, and run none")
     cli.run(main, parser)
