@@ -49,7 +49,10 @@ class Loader(DataLoader):
                 f"the images of a batch differ in size ({', '.join(sorted(sizes)[:3])}): the transforms must bring "
                 "them to one, with Resize or RandomPaddingCrop"
             )
-        return default_collate_fn(samples)
+        batch = default_collate_fn(samples)
+        for step in batch.get("trans_info", []):
+            step[0] = list(step[0])  # the name of a transform: Paddle 3.3 makes a tuple, PaddleSeg looks for a list
+        return batch
 
     def _make_in_worker(self, indices: Sequence[int]) -> dict[str, Any]:
         try:

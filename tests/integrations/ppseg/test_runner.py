@@ -154,6 +154,15 @@ def test_damaged_samples_are_counted_in_the_result(runner, load, data):
     assert "train1.png" in (folder / "skipped.txt").read_text()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resized_images_are_judged_at_their_own_size(runner, load, workers):
+    resize = "val_dataset.transforms=[{type: Resize, target_size: [20, 28]}, {type: Normalize}]"
+    folder = runner.train(load("iters=2", resize, f"run.num_workers={workers}"))
+    result = json.loads((folder / "result.json").read_text())
+    assert result["image"] == [28, 20]  # PaddleSeg's target_size is width, height
+    assert 0 <= result["miou"] <= 1
+
+
 def test_images_smaller_than_the_stride_train(runner, load, data):
     for path in data.glob("*.png"):
         Image.open(path).crop((0, 0, 7, 5)).save(path)
