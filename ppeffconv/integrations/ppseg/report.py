@@ -133,7 +133,7 @@ def draw(rows: list[Row], path: Path) -> None:
             axis.set_xlabel(title)
             axis.grid(True)
         axes[0][0].set_ylabel("mIoU, %")
-        axes[0][0].legend(loc="lower right")
+        axes[0][0].legend(loc="best")
 
 
 def write(document: Path, rows: list[Row]) -> None:
