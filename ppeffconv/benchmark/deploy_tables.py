@@ -38,10 +38,11 @@ PEERS = (OPENVINO, ONNXRUNTIME, TORCH, PADDLE)
 
 def summary(session: Session) -> str:
     """Batch 1 with what must be reached, sampling by density, batch 8."""
-    return "\n\n".join(filter(None, (_first(session), _sampling(session), _batch(session))))
+    return "\n\n".join(filter(None, (speed_ups(session), _sampling(session), _batch(session))))
 
 
-def _first(session: Session) -> str:
+def speed_ups(session: Session) -> str:
+    """Batch 1: each network's milliseconds, speed-up and what must be reached, beside the peers' milliseconds."""
     head = (
         "| network | fewer MACs | speed-up | must reach | reached | over OpenVINO | not in convolutions | ours, ms | "
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..utils.files import replacing
+from ..utils.markers import write_between
 from . import deploy_tables, figures, growth_figures
 from .deploy_rows import deploy_rows, growth_rows
 from .op_rows import op_rows
@@ -17,8 +16,6 @@ from .session import Session, load
 from .tables import heading, targets_table, times_table
 from .train_rows import train_rows
 
-END = "<!-- /benchmark -->"
-
 
 class Kind(NamedTuple):
     """A kind of session.
@@ -26,19 +23,21 @@ class Kind(NamedTuple):
     Attributes:
         rows: what is measured.
         summary: the tables of a document; those of targets by default.
+        short: the one table of a document that shows no more.
         draw: figures into a folder; returns their names and captions.
     """
 
     rows: Callable[[], list[Row]]
     summary: Callable[[Session], str] | None = None
+    short: Callable[[Session], str] | None = None
     draw: Callable[[Session, Path], dict[str, str]] | None = None
 
 
 KINDS = {
     "ops": Kind(op_rows),
     "train": Kind(train_rows),
-    "deploy": Kind(deploy_rows, deploy_tables.summary, figures.draw_deploy),
-    "growth": Kind(growth_rows, deploy_tables.growth, growth_figures.draw_growth),
+    "deploy": Kind(deploy_rows, deploy_tables.summary, deploy_tables.speed_ups, figures.draw_deploy),
+    "growth": Kind(growth_rows, deploy_tables.growth, None, growth_figures.draw_growth),
 }
 
 
@@ -57,21 +56,20 @@ def full(session: Session) -> str:
 
 
 def kinds_in(document: Path) -> list[str]:
-    """The kinds that have markers in a document.
+    """The kinds that have markers in a document, in full or short.
 
     Raises:
         FileNotFoundError: there is no document.
         ValueError: it has no markers.
     """
-    text = _text(document)
-    kinds = [kind for kind in KINDS if _begin(kind) in text]
+    kinds = [kind for kind in KINDS if _markers_in(document, kind)]
     if not kinds:
-        raise ValueError(f"{document} must hold the markers {_begin('deploy')} and {END}, or those of another kind")
+        raise ValueError(f"{document} must hold the markers <!-- benchmark:deploy --> and <!-- /benchmark:deploy -->")
     return kinds
 
 
 def write_into(document: Path, sessions: list[Path]) -> None:
-    """Replace what stands between ``<!-- benchmark:KIND -->`` and ``<!-- /benchmark -->`` by the tables of that kind.
+    """Put the tables of each session between the document's markers ``benchmark:KIND`` or ``benchmark:KIND:short``.
 
     Its figures are drawn into the folder of the session's file.
 
@@ -79,34 +77,32 @@ def write_into(document: Path, sessions: list[Path]) -> None:
         FileNotFoundError: a file is missing.
         ValueError: the document has no such markers.
     """
-    text = _text(document)
     for path in sessions:
         session = load(path)
-        begin = _begin(session["kind"])
-        block = f"{begin}\n{_block(session, path.parent, document.parent)}\n{END}"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(END)}", re.DOTALL)
-        text, count = pattern.subn(lambda _, block=block: block, text)
-        if count != 1:
-            raise ValueError(f"{document} must hold the markers {begin} and {END} once, it has {count}")
-    with replacing(document) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        full_name = f"benchmark:{session['kind']}"
+        for name in _markers_in(document, session["kind"]) or [full_name]:  # if there are none, writing says so
+            text = _block(session, path.parent, document.parent, short=name != full_name)
+            write_between(document, name, text)
 
 
-def _text(document: Path) -> str:
+def _markers_in(document: Path, kind: str) -> list[str]:
     if not document.is_file():
         raise FileNotFoundError(f"--into: there is no {document}")
-    return document.read_text(encoding="utf-8")
+    text = document.read_text(encoding="utf-8")
+    return [name for name in (f"benchmark:{kind}", f"benchmark:{kind}:short") if f"<!-- {name} -->" in text]
 
 
-def _begin(kind: str) -> str:
-    return f"<!-- benchmark:{kind} -->"
-
-
-def _block(session: Session, folder: Path, root: Path) -> str:
+def _block(session: Session, folder: Path, root: Path, short: bool) -> str:
     kind = KINDS[session["kind"]]
-    summary = kind.summary(session) if kind.summary else targets_table(session, kind.rows())
     drawn = kind.draw(session, folder) if kind.draw else {}
     place = Path(os.path.relpath(folder, root)).as_posix()
-    pictures = "\n\n".join(f"![{caption}]({place}/{name})" for name, caption in drawn.items())
+    pictures = [f"![{caption}]({place}/{name})" for name, caption in drawn.items()]
+    if short:
+        return "\n\n".join([heading(session), (kind.short or _summary)(session), *pictures[:1]])
     times = f"<details><summary>Every contestant</summary>\n\n{times_table(session)}\n\n</details>"
-    return "\n\n".join(filter(None, [heading(session), summary, pictures, times]))
+    return "\n\n".join(filter(None, [heading(session), _summary(session), *pictures, times]))
+
+
+def _summary(session: Session) -> str:
+    kind = KINDS[session["kind"]]
+    return kind.summary(session) if kind.summary else targets_table(session, kind.rows())

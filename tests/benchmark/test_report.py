@@ -64,12 +64,12 @@ def test_report_tells_of_noise_and_of_missing_kernels():
 def test_report_into_a_document(tmp_path):
     (tmp_path / "train.json").write_text(json.dumps(SESSION))
     document = tmp_path / "README.md"
-    document.write_text("before\n<!-- benchmark:train -->\nold\n<!-- /benchmark -->\nafter\n")
+    document.write_text("before\n<!-- benchmark:train -->\nold\n<!-- /benchmark:train -->\nafter\n")
     for _ in range(2):
         report.write_into(document, [tmp_path / "train.json"])
         text = document.read_text()
         assert text.startswith("before\n<!-- benchmark:train -->\nA processor")
-        assert text.endswith("</details>\n<!-- /benchmark -->\nafter\n")
+        assert text.endswith("</details>\n<!-- /benchmark:train -->\nafter\n")
         assert "old" not in text
         assert text.count("| not measured |") == 12
 
@@ -161,7 +161,7 @@ def test_deploy_report(tmp_path):
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "deploy.json").write_text(json.dumps(deploy_session()))
     document = tmp_path / "README.md"
-    document.write_text("<!-- benchmark:deploy --><!-- /benchmark -->")
+    document.write_text("<!-- benchmark:deploy --><!-- /benchmark:deploy -->")
     assert report.kinds_in(document) == ["deploy"]
     report.write_into(document, [tmp_path / "kept" / "deploy.json"])
     text = document.read_text()

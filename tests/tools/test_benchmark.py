@@ -11,7 +11,7 @@ from ..benchmark.test_report import SESSION
 
 def test_report(tool, tmp_path):
     document = tmp_path / "README.md"
-    document.write_text("<!-- benchmark:train --><!-- /benchmark -->\n")
+    document.write_text("<!-- benchmark:train --><!-- /benchmark:train -->\n")
     (tmp_path / "benchmark").mkdir()
     path = tmp_path / "benchmark" / "train.json"
     path.write_text(json.dumps(SESSION))
