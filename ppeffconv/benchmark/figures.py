@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..utils.optional import require
 from .deploy_rows import (
     BASE,
     BFLOAT16,
@@ -59,6 +60,7 @@ KIND_COLOURS = dict(zip(KINDS, (BLUE, SKY, PURPLE, VERMILION, ORANGE, LIGHT)))
 @contextmanager
 def sheet(path: Path, **layout: Any) -> Iterator[Any]:
     """Axes on a white sheet that is saved as ``path``."""
+    require("matplotlib", "benchmark")
     import matplotlib  # here, because only a report needs it
 
     matplotlib.use("Agg")

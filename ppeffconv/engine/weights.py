@@ -13,6 +13,8 @@ from ..utils.logger import get_logger
 from ..weights import load_state, read_file, read_weights
 from .checkpoint import EMA, PARAMS, STATES, find_checkpoint
 
+CLASSIFIER = ("fc.weight", "fc.bias")  # of every ResNet here
+
 
 def find_weights(path: str | Path) -> Path:
     """Return the weight file that ``path`` means.
@@ -67,6 +69,17 @@ def initialise(net: nn.Layer, path: str | Path) -> str:
     load_state(net, {key: value for key, value in state.items() if key not in head}, str(file), optional=head)
     kept = f"; its classifier ({', '.join(head)}) has other classes and is trained anew" if head else ""
     return f"initial weights: {file}{kept}"
+
+
+def load_backbone(net: nn.Layer, path: str | Path) -> None:
+    """Load the weights that ``path`` means into a network without its classifier, whose weights are left out.
+
+    Raises:
+        FileNotFoundError, RuntimeError, ValueError: as ``load_for_inference``.
+    """
+    file = find_weights(path)
+    state = {key: value for key, value in read_weights(file).items() if key not in CLASSIFIER}
+    load_state(net, state, str(file))
 
 
 def _other_head(net: nn.Layer, state: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,11 +9,8 @@ from paddle import Tensor, nn
 from ppdet.core.workspace import register, serializable
 from ppdet.modeling.shape_spec import ShapeSpec
 
-from ...engine.weights import find_weights
+from ...engine.weights import load_backbone
 from ...models import create_model
-from ...weights import load_state, read_weights
-
-CLASSIFIER = ("fc.weight", "fc.bias")
 
 
 @register
@@ -63,7 +60,7 @@ class EffConvResNet(nn.Layer):
         self.net = create_model(name, features_only=True, out_indices=indices, **(kwargs or {}))
         self.auxiliary = dict(auxiliary or {})
         if pretrained:
-            self._load(pretrained)
+            load_backbone(self.net, pretrained)
         if freeze_stem or freeze_at >= 0:
             _freeze(self.net.conv1, self.net.bn1)
         for stage, factor in enumerate(lr_mult_list):
@@ -87,11 +84,6 @@ class EffConvResNet(nn.Layer):
     def auxiliary_losses(self) -> dict[str, Tensor]:
         """The network's own losses after a forward in training (see `ppeffconv.layers.auxiliary_losses`)."""
         return self.net.auxiliary_losses()
-
-    def _load(self, path: str) -> None:
-        file = find_weights(path)
-        state = {key: value for key, value in read_weights(file).items() if key not in CLASSIFIER}
-        load_state(self.net, state, str(file))
 
 
 def _check(name: str, return_idx: Sequence[int], freeze_at: int, lr_mult_list: Sequence[float]) -> None:

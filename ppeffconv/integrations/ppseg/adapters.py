@@ -10,12 +10,10 @@ from paddleseg.cvlibs import manager
 
 from ...deployed.lower import lower_layer, lowers
 from ...deployed.pyramid import dilated_fpn
-from ...engine.weights import find_weights
+from ...engine.weights import load_backbone
 from ...models import DilatedFPN as DilatedFPNNetwork
 from ...models import create_model
-from ...weights import load_fitting, load_state, read_weights
-
-CLASSIFIER = ("fc.weight", "fc.bias")
+from ...weights import load_fitting, read_weights
 
 
 @manager.BACKBONES.add_component
@@ -74,15 +72,10 @@ class EffConvResNet(nn.Layer):
         self.feature_channels, self.feature_strides = self.net.feature_channels, self.net.feature_strides
         self.feat_channels = list(self.feature_channels)
         if pretrained:
-            self._load(pretrained)
+            load_backbone(self.net, pretrained)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return self.net(x)
-
-    def _load(self, path: str) -> None:
-        file = find_weights(path)
-        state = {key: value for key, value in read_weights(file).items() if key not in CLASSIFIER}
-        load_state(self.net, state, str(file))
 
 
 @manager.MODELS.add_component
