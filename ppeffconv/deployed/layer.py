@@ -20,7 +20,6 @@ from . import reference
 from .outputs import BEHIND, RETURNS
 from .program import Program
 from .report import Part, cost, timing
-from .steps import ENGINE_ACTIVATIONS
 
 
 class Deployed(nn.Layer):
@@ -61,7 +60,6 @@ class Deployed(nn.Layer):
         # the buffers in place of the arrays: weights are in memory once
         self.program = replace(program, weights=tuple(self._buffers.values()))
         self.part = Part(name, kind, self.program, tuple(notes), BEHIND.get(returns, ""))
-        self._engine_fits = all(step.keys.get("act", "none") in ENGINE_ACTIVATIONS for step in program.steps)
         self._last = LastForward()
         self._uid: str | None = None
 
@@ -86,8 +84,7 @@ class Deployed(nn.Layer):
     def _choose(self, x: Tensor) -> str:
         if not paddle.in_dynamic_mode():
             return self.traced_backend
-        backend = "reference" if self.backend == "auto" and not self._engine_fits else self.backend
-        return choose_backend("deployed", backend, x)
+        return choose_backend("deployed", self.backend, x)
 
     def _record(self, densities: Tensor | list[Tensor]) -> None:
         self._last.record(densities=densities)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from paddle import nn
 
 from ..layers import OctaveSqueezeExcitation, SqueezeExcitation
@@ -78,41 +77,7 @@ def _gate_groups(builder: Builder, layer: OctaveSqueezeExcitation, x: Pair, tail
 
 
 def _gates(builder: Builder, means: Sequence[Map], squeeze: nn.Layer, branches: Sequence[nn.Layer]) -> list[Map]:
-    """``sigmoid(branch(relu(squeeze(means))))`` for each branch, as 1x1 maps.
-
-    The sigmoid of a program is that of ``sp``, of the mean of its branches' difference d, by which it multiplies d at
-    each pixel. On a map of two pixels with d = 1 and 2 z - 1, whose mean is z, the first pixel becomes sigmoid(z). So
-    the hidden layer h gets a channel of ones, spreads to pixels (0, 0, 1) and (2 h, 2, -1), and z = W h + b comes from
-    the pointwise kernel (W, b, 1).
-    """
+    """``sigmoid(branch(relu(squeeze(means))))`` for each branch, as 1x1 maps."""
     weight, bias, _ = read_conv(squeeze)
-    ones = np.zeros((1, *weight.shape[1:]))
-    hidden = builder.conv(means, np.concatenate([weight, ones]), np.append(bias, 1.0), tail=Tail(act="relu"))
-    return [_sigmoid(builder, hidden, branch) for branch in branches]
-
-
-def _sigmoid(builder: Builder, hidden: Map, branch: nn.Layer) -> Map:
-    weight, bias, _ = read_conv(branch)
-    out, inner = weight.shape[:2]
-    # the 3x3 kernels that an SPConv has besides are zero: of as many groups as it takes to keep them small
-    groups = max(count for count in range(1, inner + 3) if out % count == 0)
-    width = -(-(inner + 2) // groups) * groups
-    pixels = np.zeros((width + 1, inner + 1, 1, 2))  # the last channel is for the other branch, which is zero
-    pixels[range(inner + 1), range(inner + 1), 0, 0] = 2.0  # the left tap sees the map from the second pixel
-    pixels[inner + 1, inner, 0] = -1.0, 1.0
-    spread = builder.conv(hidden, pixels, padding=(0, 1))
-    pointwise = np.zeros((out, width, 1, 1))
-    pointwise[:, : inner + 2] = np.concatenate([weight, bias.reshape(-1, 1, 1, 1), np.ones((out, 1, 1, 1))], axis=1)
-    zeros = np.zeros(out)
-    gates = builder.step(
-        "sp",
-        in_=spread,
-        grouped=np.zeros((out, width // groups, 3, 3)),
-        pointwise=pointwise,
-        redundant=np.zeros((out, 1, 1, 1)),
-        shift3=zeros,
-        shift1=zeros,
-        gate=np.ones(out),
-        groups=groups,
-    )
-    return builder.step("pool", in_=gates, kind="max", kernel=(1, 1), stride=(1, 2), ceil=0)
+    hidden = builder.conv(means, weight, bias, tail=Tail(act="relu"))
+    return [builder.conv(hidden, *read_conv(branch)[:2], tail=Tail(act="sigmoid")) for branch in branches]

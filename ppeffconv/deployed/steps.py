@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from ..registry import did_you_mean
 
 ACTIVATIONS = ("none", "relu", "relu6", "hardswish", "hardsigmoid", "sigmoid", "swish")
-ENGINE_ACTIVATIONS = ("none", "relu", "relu6")  # those that the compiled engine has
 REQUIRED = object()
 
 

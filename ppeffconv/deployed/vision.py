@@ -1,12 +1,12 @@
-"""Lowering of the networks of paddle.vision: ResNet, VGG, MobileNet V1 and V2."""
+"""Lowering of the networks of paddle.vision: ResNet, VGG, MobileNet V1 to V3."""
 
 from __future__ import annotations
 
 from paddle import nn
 from paddle.vision import models
-from paddle.vision.models import mobilenetv1, mobilenetv2, resnet
+from paddle.vision.models import mobilenetv1, mobilenetv2, mobilenetv3, resnet
 
-from .basic import as_vector
+from .basic import as_vector, mean, need_map
 from .builder import Builder, Map
 from .fold import NotLowerable, Tail, norm_tail
 from .lower import lower_layer, lowers
@@ -62,6 +62,29 @@ def inverted_residual(builder: Builder, block: mobilenetv2.InvertedResidual, x: 
     """The sum goes into the last convolution."""
     y = lower_layer(builder, block.conv, x, Tail(add=x) if block.use_res_connect else Tail())
     return builder.finish(y, tail)
+
+
+@lowers(models.MobileNetV3Small, models.MobileNetV3Large)
+def mobilenet_v3(builder: Builder, net: nn.Layer, x: Map, tail: Tail) -> Map:
+    """Inverted residuals, some with squeeze-and-excitation, and the head."""
+    x = lower_sequence(builder, [net.conv, net.blocks, net.lastconv], x)
+    return _head(builder, net, x, "avgpool", "classifier", tail)
+
+
+@lowers(mobilenetv3.InvertedResidual)
+def squeezed_inverted_residual(builder: Builder, block: mobilenetv3.InvertedResidual, x: Map, tail: Tail) -> Map:
+    """As that of V2."""
+    parts = [getattr(block, name, None) for name in ("expand_conv", "bottleneck_conv", "mid_se", "linear_conv")]
+    own = Tail(add=x) if block.use_res_connect else Tail()
+    return builder.finish(lower_sequence(builder, [part for part in parts if part is not None], x, own), tail)
+
+
+@lowers(mobilenetv3.SqueezeExcitation)
+def squeeze(builder: Builder, layer: mobilenetv3.SqueezeExcitation, x: Map, tail: Tail) -> Map:
+    """The map times its gates."""
+    parts = [layer.fc1, layer.activation, layer.fc2, layer.scale_activation]
+    gate = lower_sequence(builder, parts, mean(builder, need_map(x)))
+    return builder.finish(builder.step("mul", in_=(x, gate)), tail)
 
 
 def _head(builder: Builder, net: nn.Layer, x: Map, pool: str, classifier: str, tail: Tail) -> Map:

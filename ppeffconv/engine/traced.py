@@ -11,7 +11,6 @@ from paddle import Tensor, nn
 from paddle.jit import not_to_static
 
 from ..deployed import Deployed
-from ..deployed.steps import ENGINE_ACTIVATIONS
 
 INPUT = "images"
 # what Paddle raises for code that it cannot trace
@@ -50,8 +49,7 @@ class Traced(nn.Layer):
         super().__init__()
         self.net = net
         self._programs = deployed_layers(net)
-        self._backends = ["cpu" if engine and _runs(layer) else "reference" for layer in self._programs]
-        self.engine = "cpu" in self._backends
+        self.engine = engine and bool(self._programs)
         masks = [step for layer in self._programs for step in layer.program.masks] if densities else []
         self.masks = [step.label or step.out for step in masks]
         self.returns = "array"
@@ -86,8 +84,8 @@ class Traced(nn.Layer):
     def _recording(self) -> Iterator[None]:
         """The programs take their part in a trace."""
         before = [(layer, layer.traced_backend, type(layer)) for layer in self._programs]
-        for layer, backend in zip(self._programs, self._backends):
-            layer.traced_backend, layer.__class__ = backend, _Recording
+        for layer in self._programs:
+            layer.traced_backend, layer.__class__ = "cpu" if self.engine else "reference", _Recording
             _ = layer.uid  # a fingerprint of numbers, which a traced graph does not have
         try:
             yield
@@ -95,11 +93,6 @@ class Traced(nn.Layer):
             for layer, backend, kind in before:
                 layer.traced_backend, layer.__class__ = backend, kind
                 vars(layer).pop("traced_densities", None)
-
-
-def _runs(layer: Deployed) -> bool:
-    """Whether the engine knows every step of a program."""
-    return all(step.keys.get("act", "none") in ENGINE_ACTIVATIONS for step in layer.program.steps)
 
 
 def _first_line(error: Exception) -> str:

@@ -58,6 +58,8 @@ VISION = {
     "vgg": small_vgg,
     "mobilenet_v1": lambda: models.mobilenet_v1(scale=0.25, num_classes=5),
     "mobilenet_v2": lambda: models.mobilenet_v2(scale=0.25, num_classes=5),
+    "mobilenet_v3_small": lambda: models.mobilenet_v3_small(scale=0.5, num_classes=5),
+    "mobilenet_v3_large": lambda: models.mobilenet_v3_large(scale=0.35, num_classes=5),
 }
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import paddle
 import pytest
 
+from ppeffconv.deployed.steps import ACTIVATIONS
 from ppeffconv.ops.deployed import deployed, release
 
 from .programs import DTYPES, Draft, by_engine, check, compiled, everything, fingerprint, images
@@ -30,8 +31,7 @@ CONVS = {
     "padding of 1x1": {"padding": (1, 2)},
     "one pixel": {**SAME, "size": (1, 1), "batch": 3},
     "no bias": {**SAME, "bias": False},
-    "relu": {**SAME, "act": "relu"},
-    "relu6": {**SAME, "act": "relu6"},
+    **{act: {**SAME, "act": act} for act in ACTIVATIONS[1:]},
     "by tiles": {**SAME, "channels": 32, "out": 32, "size": (13, 12), "act": "relu"},
     "by tiles, concatenated": {**SAME, "channels": (37, 5, 16), "out": 80, "size": (33, 18), "act": "relu6"},
     "by tiles, much weight": {**SAME, "channels": 130, "out": 112, "size": (15, 15), "bias": False},
@@ -39,6 +39,9 @@ CONVS = {
     "by tiles, much padding": {**SAME, "channels": 33, "out": 48, "size": (9, 6), "padding": (3, 5)},
     "many columns": {"channels": 33, "out": 333, "act": "relu"},
     "whole vectors": {"channels": 32, "out": 64, "size": (33, 18), "act": "relu"},
+    "whole vectors, curved": {"channels": 32, "out": 64, "size": (33, 18), "act": "swish"},
+    "by tiles, curved": {**SAME, "channels": 32, "out": 33, "size": (13, 12), "act": "sigmoid"},
+    "depthwise, curved": {**SAME, "channels": 33, "out": 33, "groups": 33, "act": "hardswish"},
     "cut into phases": {**SAME, "channels": 256, "out": 70, "size": (5, 7)},
     "wide, cut into phases": {"channels": 1700, "out": 4200, "size": (1, 1), "batch": 1},
     "two groups": {**SAME, "channels": 34, "out": 66, "groups": 2},
@@ -154,7 +157,8 @@ MAPS = {
     "mul by a mean": lambda net: net.step("mul", ("x", net.step("mean", *slices(net, 1))), act="relu"),
     "affine": lambda net: net.affine("x"),
     "affine and add": lambda net: net.affine("x", add=net.step("upsample", halves(net), like="x"), act="relu6"),
-    "act": lambda net: net.step("act", "x", act="relu"),
+    **{act: lambda net, act=act: net.step("act", "x", act=act) for act in ACTIVATIONS},
+    "conv of half a pair": lambda net: net.conv(net.step("act", "x", act="sigmoid"), 5, (3, 3), padding=(1, 1)),
 }
 
 
@@ -166,6 +170,19 @@ def test_maps(case, shape, dtype):
     net = Draft(channels, dtype)
     MAPS[case](net)
     check(net.program(), images(batch, channels, size))
+
+
+def test_curves_to_a_rounding():
+    x = np.concatenate([np.linspace(-110, 110, 4001), [0.0, -0.0, 1e-30, -1e-30, 3e38, -3e38]])
+    exact = 1 / (1 + np.exp(-x.clip(-500)))
+    for act, expected in (("sigmoid", exact), ("swish", x * exact)):
+        net = Draft(1)
+        net.step("act", "x", act=act)
+        y = by_engine(net.program(), x.astype("float32").reshape(1, 1, 1, -1))[0].ravel()
+        np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-6)
+    net = Draft(1)
+    net.step("act", "x", act="sigmoid")
+    assert np.isnan(by_engine(net.program(), np.full([1, 1, 1, 1], np.nan, "float32"))[0]).all()
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.7, 0.3])

@@ -67,7 +67,7 @@ STEPS = {
     "unknown key": (["conv v1 in=x weight=0 paddings=1,1"], "unknown key 'paddings'"),
     "key of another op": (["concat v1 in=x,x count=4"], "unknown key 'count'"),
     "key twice": (["act v1 in=x in=x"], "'in' stands twice"),
-    "activation of the reference alone": (["act v1 in=x act=hardswish"], "no activation 'hardswish'"),
+    "unknown activation": (["act v1 in=x act=gelu"], "no activation 'gelu'"),
     "no activation": (["act v1 in=x act="], "no activation ''"),
     "no input": (["act v1 act=relu"], "no input"),
     "empty input": (["act v1 in="], "no input"),

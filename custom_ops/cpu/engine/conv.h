@@ -176,7 +176,8 @@ class Convolution : public Operation<T> {
   bool may_winograd() const {
     const Windows& w = windows_;
     return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
-           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !images_ && Winograd::pays(in_channels_, channels_);
+           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !images_ && is_limit(act_) &&
+           Winograd::pays(in_channels_, channels_);
   }
 
   float tap(int64_t o, int64_t c, int64_t y, int64_t x) const {

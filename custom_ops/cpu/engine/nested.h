@@ -145,7 +145,7 @@ class Nested : public Operation<T> {
   bool may_winograd() const {
     const Windows& w = windows_;
     return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
-           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && delta_ == 0 &&
+           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && delta_ == 0 && is_limit(act_) &&
            Winograd::pays(in_channels_, primaries_);
   }
   std::vector<Group> centres() const {

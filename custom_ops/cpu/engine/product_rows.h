@@ -52,7 +52,7 @@ inline void store_finished(T* to, Floats value) {
   store_part(to, value);
 }
 
-// The sums of a row, from registers to where they belong.
+// The sums of a row, from registers to where they belong; the activation is a limit.
 template <typename T, bool kNative, int N>
 inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const Result<T>& to, int row,
                                                    int64_t channel) {
@@ -199,8 +199,7 @@ inline void blend(float* heavy, const float* light, int64_t columns, int rows, f
         store16(heavy + c, one + load16(gates[r] + c) * difference);
         continue;
       }
-      store16(gates[r] + c, difference * load16(blend.logits + column + c));
-      for (int64_t i = c; i < c + kLanes; ++i) gates[r][i] = 1 / (1 + __builtin_expf(-gates[r][i]));
+      store16(gates[r] + c, activate(difference * load16(blend.logits + column + c), Act::kSigmoid));
     }
   }
 }

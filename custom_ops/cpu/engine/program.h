@@ -61,10 +61,19 @@ class Step {
     return numbers;
   }
   Act act() const {
+    static const std::map<std::string, Act> acts{
+        {"none", Act::kNone},
+        {"relu", Act::kRelu},
+        {"relu6", Act::kRelu6},
+        {"hardsigmoid", Act::kHardsigmoid},
+        {"hardswish", Act::kHardswish},
+        {"sigmoid", Act::kSigmoid},
+        {"swish", Act::kSwish},
+    };
     const std::string name = word("act", "none");
-    PD_CHECK(name == "none" || name == "relu" || name == "relu6", "deployed: this engine has no activation '", name,
-             "': ", text);
-    return name == "relu" ? Act::kRelu : name == "relu6" ? Act::kRelu6 : Act::kNone;
+    const auto found = acts.find(name);
+    PD_CHECK(found != acts.end(), "deployed: no activation '", name, "': ", text);
+    return found->second;
   }
   void check_known() const {
     if (!left.empty()) PD_THROW("deployed: unknown key '", left.begin()->first, "' in: ", text);

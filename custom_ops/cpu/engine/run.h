@@ -225,13 +225,13 @@ class Run {
   }
 
   // Whether the results can go from registers to the output: whole vectors that are the group's own, or whose rest is
-  // the pixel's padding.
+  // the pixel's padding. A curve would need the registers.
   bool deliverable(const Group& group, const Panel& panel, const Target& target) const {
     const int64_t column = group.first + panel.first, own = std::min(panel.columns, group.columns - panel.first);
     const int64_t channel = target.channel + column, end = channel + panel.columns;
     const bool inside = own == panel.columns && column + own <= target.count && end < call_.out.channels;
     const bool closing = channel + own == call_.out.channels && end == call_.out.pitch;
-    return channel % kLanes == 0 && (inside || closing);
+    return channel % kLanes == 0 && (inside || closing) && is_limit(call_.finish.act);
   }
 
   struct Head {

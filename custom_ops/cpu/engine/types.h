@@ -1,4 +1,4 @@
-// What the engine's kernels work on: feature maps in NHWC whose pixels are padded with zeros to whole vectors.
+// What the engine's kernels work on: feature maps in NHWC whose pixels are padded to whole vectors.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,10 @@ struct bfloat16 {
   uint16_t bits;
 };
 
-enum class Act { kNone, kRelu, kRelu6 };
+enum class Act { kNone, kRelu, kRelu6, kHardsigmoid, kHardswish, kSigmoid, kSwish };
+
+// Whether it is none or cuts values off. The others are curves, and a sigmoid's of zero is not zero.
+constexpr bool is_limit(Act act) { return act <= Act::kRelu6; }
 
 // Channels in 64 bytes: what is copied, padded and multiplied at once.
 template <typename T>
@@ -23,7 +26,7 @@ constexpr int64_t unit() {
 constexpr int64_t kLanes = 16;
 
 // A feature map, or a vector per image if it has one pixel. Between two pixels lie `pitch` elements; those beyond the
-// channels are zero, so that whole vectors can be read.
+// channels are zero, or what an activation makes of zero: whole vectors can be read, for weights there are zero.
 template <typename T>
 struct Map {
   T* data = nullptr;

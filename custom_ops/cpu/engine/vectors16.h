@@ -67,8 +67,40 @@ inline V16 splat16(float value) {
   return result;
 }
 
-inline V16 activate(const V16& x, Act act) {
+// e^x to a rounding or two: 2^n times a polynomial of the rest r of x, |r| <= ln(2) / 2 (Cephes' coefficients).
+inline Floats exponential(Floats x) {
+  x = x < -87 ? splat(-87) : x;
+  const Floats rounds = splat(0x1.8p23f), shifted = x * splat(0x1.715476p0f) + rounds, n = shifted - rounds;
+  const Floats r = x - n * splat(0.693359375f) - n * splat(-2.12194440e-4f);
+  Floats y = splat(1.9875691500e-4f);
+  for (float next : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f}) {
+    y = y * r + splat(next);
+  }
+  y = (y * r * r + r + splat(1)) * (Floats)(((WholeLanes)shifted + 127) << 23);  // its lowest bits are n
+  return x > 88 ? splat(__builtin_inff()) : y;
+}
+
+// A curve's value at x, see Paddle's functions of these names.
+inline Floats curve(Floats x, Act act) {
+  Floats gate;
+  if (act == Act::kSigmoid || act == Act::kSwish) {
+    gate = splat(1) / (splat(1) + exponential(-x));
+  } else {
+    gate = x * splat(1 / 6.0f) + splat(0.5f);
+    gate = gate < 0 ? Floats{} : gate;
+    gate = gate > 1 ? splat(1) : gate;
+  }
+  return act == Act::kSwish || act == Act::kHardswish ? x * gate : gate;
+}
+
+inline V16 limit(const V16& x, Act act) {
   if (act == Act::kNone) return x;
   const V16 positive = larger(x, splat16(0));
   return act == Act::kRelu ? positive : smaller(positive, splat16(6));
+}
+inline V16 activate(const V16& x, Act act) {
+  if (is_limit(act)) return limit(x, act);
+  V16 y;
+  for (int i = 0; i < kParts; ++i) y.part[i] = curve(x.part[i], act);
+  return y;
 }

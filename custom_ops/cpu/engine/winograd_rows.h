@@ -19,7 +19,8 @@ inline void winograd_input(const float* const* pixels, int64_t channels, float* 
   }
 }
 
-// Sums of a tile, sixteen a channel and `pitch` apart, to its four pixels A^T m A, finished. Null: no such pixel.
+// Sums of a tile, sixteen a channel and `pitch` apart, to its four pixels A^T m A, finished by a limit. Null: no such
+// pixel.
 inline void winograd_output(const float* sums, int64_t pitch, const Finish& f, const Places<float>& places,
                             int64_t channel, int64_t channels) {
   for (int64_t c = 0; c < channels; c += kLanes) {
@@ -40,7 +41,7 @@ inline void winograd_output(const float* sums, int64_t pitch, const Finish& f, c
       if (f.shift) value = value + load16(f.shift + channel + c);
       if (places.up[i]) value = value + load16(places.up[i] + channel + c);
       if (places.add[i]) value = value + load16(places.add[i] + channel + c);
-      store16(places.out[i] + channel + c, activate(value, f.act));
+      store16(places.out[i] + channel + c, limit(value, f.act));
     }
   }
 }

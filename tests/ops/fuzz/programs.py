@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ppeffconv.deployed.steps import OPS
+from ppeffconv.deployed.steps import ACTIVATIONS, OPS
 
 from ..programs import DTYPES, Draft
 from .arguments import Spec, changed_tensor
@@ -17,7 +17,7 @@ from .arguments import Spec, changed_tensor
 Draw = Callable[[st.SearchStrategy], Any]
 WIDTHS = st.sampled_from((1, 2, 3, 5, 16, 17, 33, 48))
 SIDES = st.one_of(st.integers(1, 7), st.integers(1, 20))
-ACTS = st.sampled_from(("none", "relu", "relu6"))
+ACTS = st.sampled_from(ACTIVATIONS)
 # none between these, because memory that is asked for may be there
 NUMBERS = ("-1", "0", "1", "2", "3", "5", "17", "0.5", "2147483648", str(2**63), "1e99", "nan", "", "x", "1,1")
 
