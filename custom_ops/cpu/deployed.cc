@@ -14,7 +14,7 @@ using engine::Dims;
 using engine::Weight;
 using paddle::Tensor;
 
-constexpr size_t kOutputs = 4;
+constexpr size_t kOutputs = 8;
 
 // Paddle Inference holds Python's lock while it runs; predictors of several threads would wait for each other.
 class WithoutPythonLock {
@@ -223,7 +223,7 @@ extern "C" __attribute__((visibility("default"))) void ppeffconv_release(const c
 
 PD_BUILD_OP(ppeffconv_deployed)
     .Inputs({"X", paddle::Vec("Weights")})
-    .Outputs({"Y0", "Y1", "Y2", "Y3", "Densities"})
+    .Outputs({"Y0", "Y1", "Y2", "Y3", "Y4", "Y5", "Y6", "Y7", "Densities"})
     .Attrs({"program: std::string", "uid: std::string"})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::deployed>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(ppeffconv::infer_shape))

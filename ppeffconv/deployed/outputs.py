@@ -1,4 +1,4 @@
-"""What a network returns, out of the outputs of its program; some of it Paddle computes, for want of a step."""
+"""What a network returns, out of the outputs of its program; some of it Paddle computes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.jit import not_to_static
 
-from ..ops.primitives import subsample2d
 from .builder import Map
 from .reference_basic import bilinear
 
@@ -23,21 +22,12 @@ class Resized:
     maps: tuple[Map, ...]
 
 
-@dataclass(frozen=True)
-class Extended:
-    """Value of a lowering function: the list ``maps``, and every other pixel of the last one."""
-
-    maps: tuple[Map, ...]
-
-
 def split(y: Any) -> tuple[Sequence[Map], str]:
     """The maps in a value, and how `RETURNS` makes the network's output of them."""
     if isinstance(y, Map):
         return [y], "tensor"
     if isinstance(y, Resized):
         return y.maps, "resized"
-    if isinstance(y, Extended):
-        return y.maps, "extended"
     if isinstance(y, list):
         return (y[0].maps, "list of resized") if isinstance(y[0], Resized) else (y, "list")
     returns = "high" if y[1] is None else "low" if y[0] is None else "pair"
@@ -70,11 +60,7 @@ RETURNS: dict[str, Callable[[list[Tensor], Tensor], Any]] = {  # of the program'
     "low": lambda outputs, x: (None, outputs[0]),
     "resized": _resized,
     "list of resized": lambda outputs, x: [_resized(outputs, x)],
-    "extended": lambda outputs, x: [*outputs, subsample2d(outputs[-1], 2)],
 }
-_RESIZED = "its outputs are resized to the image and added: the engine resizes by a factor, and not to a size"
-BEHIND = {  # what Paddle does of it
-    "resized": _RESIZED,
-    "list of resized": _RESIZED,
-    "extended": "every other pixel of the last output",
-}
+# what Paddle does of it: the engine's maps are padded to 16 channels, of which few logits would fill a part
+_RESIZED = "its outputs are resized to the image and added"
+BEHIND = {"resized": _RESIZED, "list of resized": _RESIZED}

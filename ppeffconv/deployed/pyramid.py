@@ -15,7 +15,7 @@ from .builder import Builder, Map
 from .fold import NotLowerable, Tail
 from .lower import lower_layer, lowers
 from .octave import lone, merge
-from .outputs import Extended, Resized
+from .outputs import Resized
 
 UPSAMPLINGS = (nn.Identity, NearestUpsample2D, BilinearUpsample2D)
 
@@ -33,7 +33,7 @@ def stage_maps(builder: Builder, net: StageMaps, x: Any, tail: Tail) -> list[Map
 
 
 @lowers(FPN)
-def fpn(builder: Builder, net: FPN, x: Any, tail: Tail) -> list[Map] | Extended:
+def fpn(builder: Builder, net: FPN, x: Any, tail: Tail) -> list[Map]:
     """From coarse to fine, each sum inside of its lateral convolution; then the output convolutions."""
     _ends(tail)
     for upsample in net.upsamples:
@@ -46,7 +46,9 @@ def fpn(builder: Builder, net: FPN, x: Any, tail: Tail) -> list[Map] | Extended:
     for conv, upsample, fine in reversed(list(zip(net.lateral_convs, net.upsamples, x))):
         sums.insert(0, _add(builder, conv, fine, upsample, sums[0]))
     maps = [lower_layer(builder, conv, each) for conv, each in zip(net.fpn_convs, sums)]
-    return Extended(tuple(maps)) if net.extra_levels else maps
+    if net.extra_levels:
+        maps.append(builder.step("pool", in_=maps[-1], kind="max", kernel=(1, 1), stride=(2, 2), ceil=0))
+    return maps
 
 
 @lowers(DilatedFPN)
@@ -56,8 +58,6 @@ def dilated_fpn(builder: Builder, net: DilatedFPN, x: Map, tail: Tail) -> Resize
     """
     _ends(tail)
     maps = lower_layer(builder, net.fpn, lower_layer(builder, net.backbone, x))
-    if isinstance(maps, Extended):
-        maps = [*maps.maps, builder.step("pool", in_=maps.maps[-1], kind="max", kernel=(1, 1), stride=(2, 2), ceil=0)]
     levels = [lower_layer(builder, branch, level) for branch, level in zip(net.branches, maps)]
     weight, bias, geometry = read_conv(net.classifier)
     logits: list[Map] = []

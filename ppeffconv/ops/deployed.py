@@ -12,7 +12,7 @@ from paddle._C_ops import _run_custom_op
 
 from . import loader
 
-MOST_OUTPUTS = 4
+MOST_OUTPUTS = 8
 MOST_STEPS = 1 << 16
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import paddle
 import pytest
 from paddle import nn
@@ -94,6 +96,14 @@ def test_other_upsamplings_stay_with_the_reason(upsample):
     assert isinstance(deployed[0], Deployed)
     reasons = {row.name: row.reason for row in report(deployed).kept}
     assert "no step crops what its" in reasons["1"]
+    check(net, deployed, sizes=SIZES[:2])
+
+
+def test_more_maps_than_a_program_returns(monkeypatch):
+    monkeypatch.setattr(sys.modules["ppeffconv.deployed.lower"], "MOST_OUTPUTS", 4)
+    net = ready(with_pyramid(backbone(), extra_levels=1))
+    deployed = ppeffconv.deploy(net)
+    assert "it returns 5 maps, and a program at most 4" in str(report(deployed))
     check(net, deployed, sizes=SIZES[:2])
 
 

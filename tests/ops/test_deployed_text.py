@@ -48,7 +48,7 @@ def test_input(line):
         ("output v1 flat=2", "flat=2"),
         ("output v1 flat=1 flat=1", "flat=1"),
         ("output v1 flat=1", "must be 1x1"),
-        ("output x,v1,x,v1,x", "at most 4 outputs, got 5"),
+        ("output x,v1,x,v1,x,v1,x,v1,x", "at most 8 outputs, got 9"),
     ],
 )
 def test_output(line, match):
