@@ -54,7 +54,8 @@ def guided_filter(guide: Tensor, image: Tensor, radius: int, eps: float) -> Tens
     image = image - offset
 
     def box(map_: Tensor) -> Tensor:
-        return F.avg_pool2d(map_, 2 * radius + 1, 1, radius, exclusive=True)
+        rows = F.avg_pool2d(map_, (2 * radius + 1, 1), 1, (radius, 0), exclusive=True)
+        return F.avg_pool2d(rows, (1, 2 * radius + 1), 1, (0, radius), exclusive=True)
 
     channels = guide.shape[1]
     mean, mean_image = box(guide), box(image)
