@@ -7,7 +7,10 @@
 #include <set>
 
 #include "cpu/engine/ddf.h"
+#include "cpu/engine/depthwise.h"
 #include "cpu/engine/nested.h"
+#include "cpu/engine/pooling.h"
+#include "cpu/engine/resize.h"
 #include "cpu/engine/sampling.h"
 #include "cpu/engine/spconv.h"
 

@@ -154,46 +154,4 @@ struct Definition {
   }
 };
 
-// The windows of a convolution.
-struct Windows {
-  int64_t kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
-
-  Windows(const Step& step, int64_t kh, int64_t kw) : kernel_h(kh), kernel_w(kw) {
-    const auto stride = step.pair("stride", 1), padding = step.pair("padding", 0), dilation = step.pair("dilation", 1);
-    stride_h = stride[0], stride_w = stride[1], padding_h = padding[0], padding_w = padding[1];
-    dilation_h = dilation[0], dilation_w = dilation[1];
-    check(step);
-  }
-  // Square ones that keep the size at stride 1.
-  Windows(const Step& step, int64_t kernel, int64_t stride, int64_t dilation)
-      : kernel_h(kernel),
-        kernel_w(kernel),
-        stride_h(stride),
-        stride_w(stride),
-        dilation_h(dilation),
-        dilation_w(dilation) {
-    padding_h = padding_w = kernel / 2 * dilation;
-    check(step);
-  }
-  void check(const Step& step) const {
-    for (int64_t value : {kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, padding_h + 1, padding_w + 1})
-      PD_CHECK(value >= 1 && value < (1 << 20), "deployed: a window is out of range: ", step.text);
-  }
-  static int64_t size(int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
-    const int64_t extent = input + 2 * padding - dilation * (kernel - 1) - 1;
-    return extent < 0 ? 0 : extent / stride + 1;
-  }
-  Dims output(const Dims& in, int64_t channels) const {
-    return {in.batch, size(in.height, kernel_h, stride_h, padding_h, dilation_h),
-            size(in.width, kernel_w, stride_w, padding_w, dilation_w), channels};
-  }
-  template <typename T>
-  Source<T> over(const Map<T>& map) const {
-    return {map, stride_h, stride_w, padding_h, padding_w};
-  }
-  // The 1x1 kernel at the centre of this one.
-  int64_t centre_h() const { return kernel_h / 2 * dilation_h; }
-  int64_t centre_w() const { return kernel_w / 2 * dilation_w; }
-};
-
 }  // namespace ppeffconv::engine
