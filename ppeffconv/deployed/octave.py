@@ -1,4 +1,4 @@
-"""Lowering of octave convolution: three convolutions at stride 1, two at stride 2 (methods/octconv.md 1f)."""
+"""Lowering of octave convolution: three convolutions at stride 1, two at stride 2."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ CONVS = ("conv1", "conv2")
 @lowers(SampledBottleneck)
 def sampled_bottleneck(builder: Builder, block: SampledBottleneck, x: Map, tail: Tail) -> Map:
     """conv3 runs at the sampled positions, before the interpolation: it is linear, has no bias and treats every channel
-    of the interpolation alike (methods/sampling.md 2f.4). The shift of its norm comes after it.
+    of the interpolation alike. The shift of its norm comes after it.
     """
     mask1, mask2 = _masks(builder, block, need_map(x))
     a = _masked(builder, block.conv1, x, mask1, norm_tail(block.bn1, "relu"))

@@ -1,4 +1,4 @@
-"""Lowering of SPConv: both BatchNorms inside and the one behind it fold into the branches (methods/spconv.md 2f)."""
+"""Lowering of SPConv: both BatchNorms inside and the one behind it fold into the branches."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 from paddle import nn
 
 from ..utils.logger import get_logger
-from ..weights import load_state, read_file, read_weights
+from ..weights import find_tag, load_state, offset_keys, read_file, read_weights
 from .checkpoint import EMA, PARAMS, STATES, find_checkpoint
 
 CLASSIFIER = ("fc.weight", "fc.bias")  # of every ResNet here
@@ -71,15 +71,22 @@ def initialise(net: nn.Layer, path: str | Path) -> str:
     return f"initial weights: {file}{kept}"
 
 
-def load_backbone(net: nn.Layer, path: str | Path) -> None:
-    """Load the weights that ``path`` means into a network without its classifier, whose weights are left out.
+def load_backbone(net: nn.Layer, model: str, weights: str | Path) -> None:
+    """Start ``net``, a network ``model`` of feature maps, from the weights of a classifier.
+
+    Args:
+        weights: a tag of the table of weights, see `create_model`, or a path, see ``find_weights``. A plain network's
+            may start its deformable form, whose offsets begin at 0.
 
     Raises:
-        FileNotFoundError, RuntimeError, ValueError: as ``load_for_inference``.
+        FileNotFoundError, RuntimeError, ValueError: as ``load_for_inference``, or of a download.
     """
-    file = find_weights(path)
+    if tagged := find_tag(model, weights):
+        tagged.load(net)
+        return
+    file = find_weights(weights)
     state = {key: value for key, value in read_weights(file).items() if key not in CLASSIFIER}
-    load_state(net, state, str(file))
+    load_state(net, state, str(file), optional=offset_keys(net))
 
 
 def _other_head(net: nn.Layer, state: Mapping[str, Any]) -> tuple[str, ...]:

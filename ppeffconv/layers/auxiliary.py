@@ -10,8 +10,8 @@ from paddle import Tensor, nn
 def auxiliary_losses(net: nn.Layer) -> dict[str, Tensor]:
     """Mean over the layers of ``net`` of each extra loss that they offer, by name; {} when none offers any.
 
-    Known names: "sparse" (sampling density, 0.25 mean p1 + 0.75 mean p2 per block) and "orthogonality" (learned
-    versatile masks). Valid after a forward in training mode.
+    Known names: "sparse" (probabilities of sampling: 0.25 mean p1 + 0.75 mean p2 of a bottleneck, their mean of a basic
+    block) and "orthogonality" (learned versatile masks). Valid after a forward in training mode.
     """
     terms: dict[str, list[Tensor]] = defaultdict(list)
     for layer in net.sublayers():

@@ -1,4 +1,4 @@
-"""VersatileConv2D: several nested filters cut out of each stored one (arXiv 2109.09310, NeurIPS 2018)."""
+"""VersatileConv2D: several nested filters cut out of each stored one (NeurIPS 2018, extended in arXiv 2109.09310)."""
 
 from __future__ import annotations
 

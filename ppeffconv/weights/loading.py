@@ -72,6 +72,11 @@ def load_state(net: nn.Layer, state: Mapping[str, Any], source: str, optional: t
         own[key].set_value(_values_for(own[key], value))
 
 
+def offset_keys(net: nn.Layer) -> tuple[str, ...]:
+    """What a plain network's weights lack for its deformable form: offsets begin at 0, where both compute the same."""
+    return tuple(key for key in net.state_dict() if ".conv2_offset." in key)
+
+
 def load_fitting(net: nn.Layer, state: Mapping[str, Any], source: str) -> None:
     """Copy what fits of ``state`` into ``net``, and say in a warning which layers stay as they are.
 

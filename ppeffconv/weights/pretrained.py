@@ -13,7 +13,7 @@ import numpy as np
 from paddle import nn
 
 from .formats import read_file
-from .loading import load_fitting, load_state, load_weights, read_weights
+from .loading import load_fitting, load_state, load_weights, offset_keys, read_weights
 from .reference import converted
 from .remote import fetch, fetch_url
 from .table import OWN, Row, rows, starts
@@ -54,7 +54,10 @@ class Pretrained:
         return self.row.classes if self.row else 1000
 
     def load(self, net: nn.Layer) -> None:
-        """Copy the weights into ``net``; only a classifier for other classes, or one that is not there, is forgiven.
+        """Copy the weights into ``net``.
+
+        A classifier for other classes or that is not there is forgiven, and so are weights without the offsets of
+        deformable convolutions.
 
         Raises:
             RuntimeError, ValueError: they could not be had or read, or do not fit.
@@ -87,17 +90,24 @@ def find_pretrained(model: str, pretrained: bool | str | Path) -> Pretrained | N
         if complete:
             return Pretrained(row=complete[0])
         raise FileNotFoundError(f"no pretrained weights are known for '{model}'{_known(model)}")
-    for row in rows(model):
-        if row.tag == pretrained:
-            return Pretrained(row=row)
-    for row in starts(model):
-        if row.tag == pretrained:
-            return Pretrained(row=row, partly=True)
+    if tagged := find_tag(model, pretrained):
+        return tagged
     if isinstance(pretrained, str) and ADDRESS.match(pretrained):
         return Pretrained(path=fetch_url(pretrained))
     if not Path(pretrained).is_file():
         raise FileNotFoundError(f"no weight file at {pretrained}, and no tag of '{model}'{_known(model)}")
     return Pretrained(path=Path(pretrained))
+
+
+def find_tag(model: str, tag: str | Path) -> Pretrained | None:
+    """Return the weights of the table that ``tag`` names for ``model``, made for it or for its plain form; else None."""
+    for row in rows(model):
+        if row.tag == tag:
+            return Pretrained(row=row)
+    for row in starts(model):
+        if row.tag == tag:
+            return Pretrained(row=row, partly=True)
+    return None
 
 
 def _known(model: str) -> str:
@@ -117,7 +127,7 @@ def _load_but_head(net: nn.Layer, state: Mapping[str, np.ndarray], row: Row, pat
     other = tuple(key for key in head if key in own and own[key].shape[-1] != state[key].shape[-1])
     if absent or other:
         state = {key: value for key, value in state.items() if key not in head}
-    load_state(net, state, f"{row.name} ({path})", optional=other)
+    load_state(net, state, f"{row.name} ({path})", optional=other + offset_keys(net))
     if other:
         _tell(f"{row.name}: the classifier ({', '.join(other)}) is for other classes and stays random")
 

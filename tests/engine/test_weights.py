@@ -8,7 +8,8 @@ import pytest
 from paddle import nn
 
 from ppeffconv.engine import checkpoint as ck
-from ppeffconv.engine.weights import find_weights, initialise, load_for_inference
+from ppeffconv.engine.weights import find_weights, initialise, load_backbone, load_for_inference
+from ppeffconv.models import create_model
 
 
 def network(classes: int = 3, width: int = 4) -> nn.Layer:
@@ -70,6 +71,19 @@ def test_initialise_takes_a_head_that_fits(tmp_path):
     checkpoint(tmp_path / "run", saved)
     initialise(net, tmp_path / "run")
     np.testing.assert_array_equal(net.head.weight.numpy(), saved.head.weight.numpy())
+
+
+def test_a_backbone_starts_from_a_classifier(tmp_path):
+    plain = create_model("resnet50", width=8, num_classes=3)
+    paddle.save(plain.state_dict(), str(tmp_path / "plain.pdparams"))
+    for options in ({}, {"deformable": True}):
+        net = create_model("resnet50", width=8, features_only=True, **options)
+        load_backbone(net, "resnet50", tmp_path / "plain")
+        assert (net.layer4[2].conv3.weight == plain.layer4[2].conv3.weight).all()
+    with pytest.raises(ValueError, match="does not fit"):
+        load_backbone(create_model("sp_resnet50", width=8, features_only=True), "sp_resnet50", tmp_path / "plain")
+    with pytest.raises(FileNotFoundError, match="no weights at padle"):
+        load_backbone(net, "resnet50", "padle")
 
 
 def test_not_a_weight_file(tmp_path):

@@ -137,7 +137,7 @@ def test_grouped_uses_the_same_count_everywhere():
 
 
 def test_stride_2_is_two_convolutions_of_the_stacked_input():
-    """Identity 1f.1 of the paper's algebra: z = [P x_h, x_l], y_h = conv(z), y_l = conv(P z)."""
+    """The linear operations change places: z = [P x_h, x_l], y_h = conv(z), y_l = conv(P z)."""
     conv = oracles.to_float64(OctConv2D(8, 8, 3, stride=2, padding=1))
     x_high, x_low = pair_of(conv, 8, 8)
     z = np.concatenate([oracles.average_pool2(x_high), x_low], 1)

@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import ppeffconv
+from ppeffconv.engine.weights import load_backbone
 from ppeffconv.utils import transfer
 from ppeffconv.weights import pretrained as module
 from ppeffconv.weights import table as read_table
@@ -113,6 +114,21 @@ def test_a_method_takes_the_layers_that_fit(resnet18, messages):
         FileNotFoundError, match="no weight file at padle, and no tag of 'sp_resnet18'; its tags: paddle"
     ):
         ppeffconv.create_model("sp_resnet18", pretrained="padle")
+
+
+def test_deformable_backbones_start_as_the_plain_one(publish):
+    theirs = publish("resnet50")
+    plain = ppeffconv.create_model("resnet50", pretrained="paddle", features_only=True)
+    deformable = ppeffconv.create_model("resnet50", features_only=True, deformable=True)
+    load_backbone(deformable, "resnet50", "paddle")
+    plain.eval(), deformable.eval()
+    with paddle.no_grad():
+        x = paddle.randn([1, 3, 65, 47])
+        for ours, expected in zip(deformable(x), plain(x)):
+            np.testing.assert_allclose(ours.numpy(), expected.numpy(), rtol=0, atol=1e-4 * float(expected.std()))
+    sampled = ppeffconv.create_model("sampled_resnet50", features_only=True, deformable=True)
+    load_backbone(sampled, "sampled_resnet50", "paddle")
+    assert (sampled.layer4[2].conv2.weight == theirs.layer4[2].conv2.weight).all()
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2", "densenet121"])

@@ -1,6 +1,6 @@
 """What the tutorials share: handwritten digits, a short training, a race against the clock, and a picture.
 
-教程共用的部分:手写数字、简短的训练、计时比较、作图。
+教程共用的部分：手写数字、简短的训练、计时比较、作图。
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # DDF: a filter for every pixel and every channel
-# **解耦动态滤波器 DDF:逐像素、逐通道的滤波器。**
+# **解耦动态滤波器 DDF：逐像素、逐通道的滤波器。**
 #
 # Zhou et al., *Decoupled Dynamic Filter Networks*, CVPR 2021. Run it as a script, `python tools/tutorials/ddf.py`, or
 # cell by cell in VS Code or Jupyter. Nothing is downloaded, and it takes less than a minute on two CPU cores.
@@ -18,7 +18,7 @@ from ppeffconv.models import pictures
 
 # %% [markdown]
 # ## 1. The idea: filters that look at what they filter
-# **想法:滤波器取决于它所处理的内容。**
+# **想法：滤波器取决于它所处理的内容。**
 #
 # A noisy photograph, smoothed by one 5x5 Gaussian for all pixels, and by a filter for each pixel that gives weight to
 # those neighbours which look alike. The network does the same, with filters that it learns to predict.
@@ -108,7 +108,7 @@ print(f"accuracy: trained {accuracy(net, test):.3f}")
 
 # %% [markdown]
 # ## 4. Deploy: are saved multiply-adds saved milliseconds?
-# **部署:省下的乘加次数是否变成省下的毫秒?**
+# **部署：省下的乘加次数是否变成省下的毫秒？**
 #
 # The deploy form is one op for the whole network, equal to it up to rounding. The digits are too small to tell anything
 # about time, so that is taken on larger images.
@@ -121,7 +121,7 @@ fewer_macs, speed_up = compare(dense, net, "DDF, mul")
 
 # %% [markdown]
 # ## 5. The picture: filters
-# **图:滤波器。**
+# **图：滤波器。**
 #
 # Above, the experiment of section 1. Below, what the trained network predicts in its first DDF layer: the nine numbers
 # of the spatial filter, a map for each, and the channel filters, a tile for each channel; the middle of the scale is 0.

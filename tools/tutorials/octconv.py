@@ -1,6 +1,6 @@
 # %% [markdown]
 # # OctConv: a share of the channels at half the resolution
-# **OctConv 八度卷积:一部分通道只保留一半分辨率。**
+# **OctConv 八度卷积：一部分通道只保留一半分辨率。**
 #
 # Chen et al., *Drop an Octave*, ICCV 2019. Run it as a script, `python tools/tutorials/octconv.py`, or cell by cell in
 # VS Code or Jupyter. Nothing is downloaded, and it takes less than a minute on two CPU cores.
@@ -18,7 +18,7 @@ from ppeffconv.models import pictures
 
 # %% [markdown]
 # ## 1. The idea: most of an image survives at half its size
-# **想法:图像的大部分信息在一半分辨率下仍然保留。**
+# **想法：图像的大部分信息在一半分辨率下仍然保留。**
 #
 # Halve a photograph, enlarge it again, and see what is lost. Features are images too: those that are smooth need not be
 # computed at every pixel.
@@ -64,7 +64,7 @@ for alpha in (0.125, 0.25, 0.5, 0.75):
 
 # %% [markdown]
 # ## 3. A network of paddle.vision, trained, converted, fine-tuned
-# **把训练好的 paddle.vision 网络转换成八度卷积,再微调。**
+# **把训练好的 paddle.vision 网络转换成八度卷积，再微调。**
 #
 # `accelerate` lets Paddle's own layers run in this package's kernels; it changes no value. `convert` finds the
 # residual stages and lets pairs flow through them. Every dense weight has its place in one of the four kernels, but a
@@ -84,7 +84,7 @@ print(f"accuracy: fine-tuned {accuracy(net, test):.3f}")
 
 # %% [markdown]
 # ## 4. Deploy: are saved multiply-adds saved milliseconds?
-# **部署:省下的乘加次数是否变成省下的毫秒?**
+# **部署：省下的乘加次数是否变成省下的毫秒？**
 #
 # The deploy form is one op for the whole network, with pooling and sums inside the convolutions. It equals the network
 # up to rounding. The digits are too small to tell anything about time, so that is taken on larger images.
@@ -97,7 +97,7 @@ fewer_macs, speed_up = compare(dense, net, "OctConv, alpha 0.5")
 
 # %% [markdown]
 # ## 5. The picture: both groups of three layers
-# **图:三个层的高频组与低频组。**
+# **图：三个层的高频组与低频组。**
 #
 # The mean magnitude over the channels, from dark to bright. The low groups have a quarter of the pixels.
 

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Stochastic sampling and interpolation: compute some pixels, interpolate the others
-# **随机采样与插值:只计算一部分像素,其余插值。**
+# **随机采样与插值：只计算一部分像素，其余插值。**
 #
 # Xie et al., *Spatially Adaptive Inference with Stochastic Feature Sampling and Interpolation*, ECCV 2020. Run it as a
 # script, `python tools/tutorials/sampling.py`, or cell by cell in VS Code or Jupyter. Nothing is downloaded, and it
@@ -19,7 +19,7 @@ from ppeffconv.models import expected_macs, pictures
 
 # %% [markdown]
 # ## 1. The idea: few pixels tell about the others
-# **想法:少数像素就能推断其余像素。**
+# **想法：少数像素就能推断其余像素。**
 #
 # Keep a third of a photograph's pixels and fill in the others from those in a 7x7 window, weighted by a Gaussian. Which
 # pixels are kept matters: here once all with the same probability, once a coarse grid, and more of them where the
@@ -48,7 +48,7 @@ for name, mask in masks.items():
 #
 # A 3x3 convolution of the block's input gives, for each pixel, the probability $p$ to keep it; a mask $M$ is drawn from
 # that, by Gumbel sampling in training, and here in evaluation by $p \ge 1/2$. A regular grid is always kept. Features
-# $F$ are computed where $M$ is 1 and interpolated elsewhere, with a learned width $\sigma$:
+# $F$ are computed where $M$ is 1 and interpolated elsewhere, with a learned inverse width $\sigma$:
 # $$\hat F = M F + (1 - M) \frac{K * (F M)}{K * M + \epsilon},\qquad
 #   K(d) = \frac{\sigma^2}{2\pi} e^{-\sigma^2 d^2 / 2}$$
 
@@ -84,7 +84,7 @@ print(f"equal to the formula, at densities {float(first.mean()):.2f} and {float(
 
 # %% [markdown]
 # ## 3. A network of paddle.vision, trained, converted, fine-tuned
-# **把训练好的 paddle.vision 网络转换,再微调。**
+# **把训练好的 paddle.vision 网络转换，再微调。**
 #
 # `accelerate` lets Paddle's own layers run in this package's kernels; it changes no value. Every weight is carried
 # over, and the new masks keep everything at first. Fine-tuning adds the price of a kept pixel to the loss and lets the
@@ -111,7 +111,7 @@ for row in density_report(net):
 
 # %% [markdown]
 # ## 4. Deploy: are saved multiply-adds saved milliseconds?
-# **部署:省下的乘加次数是否变成省下的毫秒?**
+# **部署：省下的乘加次数是否变成省下的毫秒？**
 #
 # The deploy form computes the kept pixels only. What that saves depends on the image; here it is a page of many digits,
 # large enough to tell something about time. Multiply-adds are counted at the densities that the masks have on it, as
@@ -131,7 +131,7 @@ fewer_macs, speed_up = table(macs, race({"dense": ppeffconv.deploy(dense), name:
 
 # %% [markdown]
 # ## 5. The picture: masks and interpolation
-# **图:掩码与插值。**
+# **图：掩码与插值。**
 #
 # Above, the experiment of section 1. Below, the page in that block whose first mask is closest to keeping one half: the
 # mask, the features at the sampled pixels, and all of them after interpolation. A block that keeps next to nothing is

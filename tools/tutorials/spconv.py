@@ -1,6 +1,6 @@
 # %% [markdown]
 # # SPConv: 3x3 on a part of the channels, 1x1 on the rest
-# **SPConv:只对一部分通道做 3x3 卷积,其余做 1x1。**
+# **SPConv：只对一部分通道做 3x3 卷积，其余做 1x1。**
 #
 # Zhang et al., *Split to Be Slim*, IJCAI 2020. Run it as a script, `python tools/tutorials/spconv.py`, or cell by cell
 # in VS Code or Jupyter. Nothing is downloaded, and it takes less than a minute on two CPU cores.
@@ -16,7 +16,7 @@ from ppeffconv.layers import SPConv2D
 
 # %% [markdown]
 # ## 1. The idea: features repeat each other
-# **想法:特征之间高度冗余。**
+# **想法：特征之间高度冗余。**
 #
 # Train a dense ResNet-18 of paddle.vision on handwritten digits, take the features of its first stage, and predict one
 # half of the channels from the other half by a linear map per pixel, which is a 1x1 convolution: how much of their
@@ -86,7 +86,7 @@ print(f"accuracy: fine-tuned {accuracy(net, test):.3f}")
 
 # %% [markdown]
 # ## 4. Deploy: are saved multiply-adds saved milliseconds?
-# **部署:省下的乘加次数是否变成省下的毫秒?**
+# **部署：省下的乘加次数是否变成省下的毫秒？**
 #
 # The deploy form is one op for the whole network, equal to it up to rounding. The digits are too small to tell anything
 # about time, so that is taken on larger images.
@@ -98,7 +98,7 @@ fewer_macs, speed_up = compare(dense, net, "SPConv, ratio 0.5")
 
 # %% [markdown]
 # ## 5. The picture: which part is listened to
-# **图:两部分的门控权重。**
+# **图：两部分的门控权重。**
 #
 # The gate $\beta_3$ of a layer for every channel, averaged over the test digits of each class: above 1/2 the 3x3 part
 # counts for more. Then, for one digit, both parts of the channel with the largest and of that with the smallest gate.

@@ -1,6 +1,6 @@
 # %% [markdown]
 # # Versatile filters: several filters out of one
-# **多功能滤波器:一个存储的滤波器派生出多个。**
+# **多功能滤波器：一个存储的滤波器派生出多个。**
 #
 # Wang et al., *Learning Versatile Filters for Efficient Convolutional Neural Networks*, NeurIPS 2018. Run it as a
 # script, `python tools/tutorials/versatile.py`, or cell by cell in VS Code or Jupyter. Nothing is downloaded, and it
@@ -19,7 +19,7 @@ from ppeffconv.models import count_parameters, pictures
 
 # %% [markdown]
 # ## 1. The idea: a large filter contains smaller ones
-# **想法:大滤波器里包含小滤波器。**
+# **想法：大滤波器里包含小滤波器。**
 #
 # A 7x7 filter, used again as the 5x5, the 3x3 and the 1x1 in its centre, sees the same photograph at four scales, and
 # is stored once. One layer with a single stored filter does that; here the filter is set by hand, to a blob detector
@@ -56,7 +56,7 @@ print(f"equal to the formula; {layer.weight.size} weights, a dense 3x3 kernel ha
 
 # %% [markdown]
 # ## 3. A network of paddle.vision, trained, converted, fine-tuned
-# **把训练好的 paddle.vision 网络转换,再微调。**
+# **把训练好的 paddle.vision 网络转换，再微调。**
 #
 # `accelerate` lets Paddle's own layers run in this package's kernels; it changes no value. The stored filters become
 # the least-squares fit to the dense ones, which is a start, not a trained network.
@@ -77,7 +77,7 @@ print(
 
 # %% [markdown]
 # ## 4. Deploy: are saved multiply-adds saved milliseconds?
-# **部署:省下的乘加次数是否变成省下的毫秒?**
+# **部署：省下的乘加次数是否变成省下的毫秒？**
 #
 # The deploy form is one op for the whole network, equal to it up to rounding. In it the small filters are by-products
 # of the large one. The digits are too small to tell anything about time, so that is taken on larger images.
@@ -90,7 +90,7 @@ fewer_macs, speed_up = compare(dense, net, "versatile filters, v1")
 
 # %% [markdown]
 # ## 5. The picture: nested filters and what they see
-# **图:嵌套的滤波器与它们的响应。**
+# **图：嵌套的滤波器与它们的响应。**
 #
 # Above, the blob detector's crops on the photograph. Below, filters of the trained network's first layer, the root of
 # the mean square over input channels: the stored ones first, then those that are nested in them.

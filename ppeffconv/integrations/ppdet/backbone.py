@@ -35,7 +35,8 @@ class EffConvResNet(nn.Layer):
         freeze_norm: use the running statistics of all BatchNorms in training too, and leave their weights alone.
         lr_mult_list: factor of the learning rate of each stage.
         auxiliary: weights of the network's own losses, such as ``sparse``, in the total loss.
-        pretrained: a weight file, checkpoint or run folder of this package; its classifier is left out.
+        pretrained: a tag of published weights, such as ``paddle`` (see `ppeffconv.create_model`), or a weight file,
+            checkpoint or run folder of this package; the classifier is left out.
 
     Raises:
         ValueError: an unknown name or argument, or weights of another network.
@@ -60,7 +61,7 @@ class EffConvResNet(nn.Layer):
         self.net = create_model(name, features_only=True, out_indices=indices, **(kwargs or {}))
         self.auxiliary = dict(auxiliary or {})
         if pretrained:
-            load_backbone(self.net, pretrained)
+            load_backbone(self.net, name, pretrained)
         if freeze_stem or freeze_at >= 0:
             _freeze(self.net.conv1, self.net.bn1)
         for stage, factor in enumerate(lr_mult_list):

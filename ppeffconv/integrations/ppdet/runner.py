@@ -169,7 +169,7 @@ def _check_frozen(cfg: Any) -> None:
     frozen = backbone["freeze_stem"] or backbone["freeze_norm"] or backbone["freeze_at"] >= 0
     if frozen and not (backbone["pretrained"] or cfg["pretrain_weights"]):
         raise ValueError(
-            "EffConvResNet would freeze layers with random weights: give -o EffConvResNet.pretrained=PATH (or "
+            "EffConvResNet would freeze layers with random weights: give -o EffConvResNet.pretrained=TAG or PATH (or "
             "pretrain_weights), or train all with EffConvResNet.freeze_at=-1, .freeze_stem=false, .freeze_norm=false"
         )
 

@@ -35,7 +35,8 @@ class EffConvResNet(nn.Layer):
         in_channels: of the images.
         kwargs: further arguments of `ppeffconv.create_model`, such as ``width`` and the method's own.
         auxiliary: weights of the network's own losses, such as ``sparse``, in the total loss.
-        pretrained: a weight file, checkpoint or run folder of this package; its classifier is left out.
+        pretrained: a tag of published weights, such as ``paddle`` (see `ppeffconv.create_model`), or a weight file,
+            checkpoint or run folder of this package; the classifier is left out.
 
     Attributes:
         feat_channels: widths of the maps, under PaddleSeg's name; feature_channels, feature_strides: under ours.
@@ -72,7 +73,7 @@ class EffConvResNet(nn.Layer):
         self.feature_channels, self.feature_strides = self.net.feature_channels, self.net.feature_strides
         self.feat_channels = list(self.feature_channels)
         if pretrained:
-            load_backbone(self.net, pretrained)
+            load_backbone(self.net, name, pretrained)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return self.net(x)
