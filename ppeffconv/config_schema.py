@@ -51,7 +51,6 @@ EPOCHS = Rule("a rising list of epochs > 0", lambda v: all(a < b for a, b in zip
 IMAGE_SHAPE = Rule("three whole numbers > 0: channels, height, width", lambda v: len(v) == 3 and min(v) > 0)
 
 ANYTHING = Field(object, None)
-NUMBER = (int, float)
 
 
 def _loader(batch_size: int, **more: Field) -> Block:

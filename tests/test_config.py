@@ -160,6 +160,7 @@ def test_an_error_in_a_base_names_the_base(write):
         ("Arch:\n\tname: a", r"run\.yaml, line 2"),
         ("Arch: {name: a\x01}", r"run\.yaml: not valid YAML"),
         ("Arch: {born: 2020-99-99}", r"run\.yaml: not valid YAML"),
+        ("Arch: {name: {{ name }}}", r"run\.yaml, line 1"),
         ("- a\n- b", r"run\.yaml: the file must be a mapping of keys to values"),
         ("Global: 3", r"run\.yaml: Global must be a mapping of keys to values, got 3 \(int\)"),
         ("EMA:", r"run\.yaml: EMA must be a mapping of keys to values, got nothing"),

@@ -74,7 +74,8 @@ inline void check_size(const std::vector<int64_t>& shape, const char* name) {
 }
 
 // PD_KERNEL(Guarded<kernel>::run): what the standard library or oneDNN throws, as for a lack of memory, becomes an
-// exception of Paddle's and so an error in Python. On any other Paddle ends the process.
+// exception of Paddle's and so an error in Python. On any other Paddle ends the process, as on those inside a parallel
+// region: there kernels allocate no more than small scratch.
 template <auto kKernel>
 struct Guarded;
 

@@ -3,6 +3,8 @@
 // Plans are immutable, so threads share them; the workspace belongs to the thread and is reused from call to call.
 #pragma once
 
+#include <omp.h>
+
 #include <cstdlib>
 #include <list>
 #include <map>
@@ -48,6 +50,11 @@ class Workspace {
     data_ = nullptr;
     size_ = 0;
   }
+
+  // At its end a call gives back a very large block.
+  struct Use {
+    ~Use() { of_thread().shrink(); }
+  };
 
  private:
   char* data_ = nullptr;
@@ -103,8 +110,8 @@ class Plan {
 
   void run(const std::vector<void*>& users) const {
     static thread_local dnnl::stream stream(cpu_engine());
-    Workspace& workspace = Workspace::of_thread();
-    char* base = workspace.reserve(bytes_);
+    const Workspace::Use use;
+    char* base = Workspace::of_thread().reserve(bytes_);
     std::vector<dnnl::memory> memories;
     memories.reserve(buffers_.size());
     for (const Buffer& b : buffers_)
@@ -118,7 +125,6 @@ class Plan {
                               "a oneDNN primitive failed");
     }
     stream.wait();
-    workspace.shrink();
   }
 
  private:
@@ -151,14 +157,16 @@ class Plan {
   size_t bytes_ = 0;
 };
 
-// The plans used last, by shape. A plan in use stays alive when it is dropped here.
+// The plans used last, by shape and number of threads, which oneDNN fixes when it makes a primitive. A plan in use stays
+// alive when it is dropped here.
 class PlanCache {
  public:
   using Key = std::vector<int64_t>;
   static constexpr size_t kCapacity = 1024;
 
   template <class Make>
-  std::shared_ptr<const Plan> get(const Key& key, const Make& make) {
+  std::shared_ptr<const Plan> get(Key key, const Make& make) {
+    key.push_back(omp_get_max_threads());
     const std::lock_guard<std::mutex> guard(mutex_);
     const auto found = index_.find(key);
     if (found != index_.end()) {

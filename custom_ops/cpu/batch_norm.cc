@@ -1,8 +1,6 @@
 // ppeffconv_batch_norm: batch normalisation, an optional residual sum and an optional ReLU in one pass, CPU.
 #include "paddle/phi/api/all.h"
 
-#include <string>
-
 #include "batch_norm_kernel.h"
 #include "common/checks.h"
 
@@ -10,7 +8,6 @@ namespace {
 
 using paddle::DataType;
 using paddle::Tensor;
-using paddle::experimental::empty;
 using paddle::experimental::empty_like;
 using ppeffconv::check_like;
 using ppeffconv::batch_norm::BatchNorm;

@@ -12,7 +12,6 @@ using paddle::experimental::empty;
 using paddle::experimental::empty_like;
 using ppeffconv::check_like;
 using ppeffconv::blend::Blend;
-using ppeffconv::blend::Branch;
 using Shape = std::vector<int64_t>;
 
 void check(const Tensor& x, const Tensor& y, const std::vector<const Tensor*>& of_channels) {

@@ -45,7 +45,8 @@ struct Geometry {
   // matter. Measured with AVX-512; the gradient of the weights gets up to speed last, and 1x1 kernels need no columns.
   bool tiny(int64_t row) const {
     constexpr int64_t kLargeWeight = 1 << 15;
-    return w.size() == 4 && out[3] <= row && w[0] * w[1] * w[2] * w[3] >= kLargeWeight;
+    return w.size() == 4 && out[3] <= row && w[0] * w[1] * w[2] * w[3] >= kLargeWeight &&
+           TinyConvolution{shape()}.bytes() <= Workspace::kKept;
   }
   bool tiny_data() const { return tiny(w[2] * w[3] == 1 ? 4 : 2); }
   bool tiny_weights() const { return tiny(4); }
@@ -141,7 +142,7 @@ Geometry check(const paddle::Tensor& x, const paddle::Tensor& w, const paddle::T
   check_positive(dilation, 2, "dilation");
   PD_CHECK(padding.size() == 2 && padding[0] >= 0 && padding[1] >= 0, "padding must hold 2 numbers >= 0");
   const Shape xs = x.shape(), ws = w.shape();
-  PD_CHECK(w.numel() > 0, "weight must not be empty");
+  PD_CHECK(w.numel() > 0 && xs[2] > 0 && xs[3] > 0, "weight and images must not be empty");
   PD_CHECK(groups > 0 && ws[0] % groups == 0 && xs[1] == ws[1] * groups, "weight and groups do not fit x");
   if (bias) {
     check_float_tensor(*bias, 1, "bias");
@@ -158,6 +159,7 @@ std::vector<paddle::Tensor> run_forward(const paddle::Tensor& x, const paddle::T
   const Geometry g = check(x, w, bias, stride, padding, dilation, groups);
   paddle::Tensor out = paddle::empty(g.out, paddle::DataType::FLOAT32, x.place());
   if (g.empty()) return {out};
+  const Workspace::Use use;
   if (g.pointwise())
     g.as_pointwise().forward(floats(x), floats(w), bias ? floats(*bias) : nullptr, floats(out));
   else if (g.narrow())
@@ -183,6 +185,7 @@ std::vector<paddle::Tensor> run_backward(const paddle::Tensor& x, const paddle::
   if (bias) gradients.push_back(gradient(*bias));
   if (g.empty()) return gradients;
   float* grad_bias = bias ? floats(gradients[2]) : nullptr;
+  const Workspace::Use use;
   if (g.narrow()) {
     NarrowConvolution{g.shape()}.backward(floats(x), floats(w), floats(grad_out),
                                           need_x ? floats(gradients[0]) : nullptr,

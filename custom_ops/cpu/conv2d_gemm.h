@@ -1,4 +1,4 @@
-// Convolution of tiny images as one matrix product. oneDNN's direct kernels run along the rows of an image: on rows of
+// Convolution of images with tiny rows as one matrix product. oneDNN's direct kernels run along the rows of an image: on rows of
 // two pixels they reach a tenth of their speed, and reordering large weights for them costs more than the product.
 //
 // Positions are the rows of `columns` [N * OH * OW, C * kh * kw]; weights [O, C * kh * kw] are used as they lie.
@@ -22,6 +22,8 @@ struct ConvolutionShape {
 };
 
 struct TinyConvolution : ConvolutionShape {
+  size_t bytes() const { return rows() * (depth() + out_channels) * sizeof(float); }
+
   void forward(const float* x, const float* weight, const float* bias, float* out) const {
     float* columns = reserve();
     float* outputs = columns + rows() * depth();  // [O, N * OH * OW]
@@ -55,10 +57,7 @@ struct TinyConvolution : ConvolutionShape {
   }
 
  private:
-  float* reserve() const {
-    const size_t floats = rows() * (depth() + out_channels);
-    return reinterpret_cast<float*>(Workspace::of_thread().reserve(floats * sizeof(float)));
-  }
+  float* reserve() const { return reinterpret_cast<float*>(Workspace::of_thread().reserve(bytes())); }
 
   // [N, O, OH, OW] -> [O, N * OH * OW]
   void channels_first(const float* from, float* to) const {

@@ -1,7 +1,6 @@
 // ppeffconv_ddf: decoupled dynamic filtering and its gradients; here on the CPU, in cuda/ddf.cu on a GPU.
 #include "paddle/phi/api/all.h"
 
-#include <limits>
 #include <string>
 
 #include "common/checks.h"

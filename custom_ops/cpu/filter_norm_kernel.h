@@ -1,6 +1,8 @@
 // Filter normalisation on CPU: (v - mean) / (std + eps) over the taps of each filter, times a scale.
 #pragma once
 
+#include <omp.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -26,6 +28,20 @@ struct TileFunctions {
 #include "for_each_target.h"
 #undef KERNELS
 
+// Scratch of each thread, made where a lack of memory is an exception.
+template <typename T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t size) : threads(omp_get_max_threads()), size_(size), data_(threads * size) {}
+  T* mine() { return data_.data() + omp_get_thread_num() * size_; }
+
+  const int threads;
+
+ private:
+  int64_t size_;
+  std::vector<T> data_;
+};
+
 // Logits [outer, taps, inner]: a filter's taps are `inner` apart.
 struct Geometry {
   int64_t outer, taps, inner;
@@ -48,25 +64,23 @@ struct Geometry {
 template <typename T>
 void forward(const Geometry& g, T scale, T eps, const T* x, T* y) {
   const TileFunctions<T> tile = PICK(tile_functions<T>());
-#pragma omp parallel
-  {
-    std::vector<T> factors(g.taps * tile.lanes, scale), work(g.taps * tile.lanes);
-    g.for_tiles(tile.lanes, [&](int64_t offset, const Strides& at, int64_t count) {
-      tile.forward(x + offset, g.taps, at, count, eps, factors.data(), work.data(), y + offset);
-    });
-  }
+  const std::vector<T> factors(g.taps * tile.lanes, scale);
+  Scratch<T> work(g.taps * tile.lanes);
+#pragma omp parallel num_threads(work.threads)
+  g.for_tiles(tile.lanes, [&](int64_t offset, const Strides& at, int64_t count) {
+    tile.forward(x + offset, g.taps, at, count, eps, factors.data(), work.mine(), y + offset);
+  });
 }
 
 template <typename T>
 void backward(const Geometry& g, T scale, T eps, const T* x, const T* dy, T* dx) {
   const TileFunctions<T> tile = PICK(tile_functions<T>());
-#pragma omp parallel
-  {
-    std::vector<T> factors(g.taps * tile.lanes, scale), work(2 * g.taps * tile.lanes);
-    g.for_tiles(tile.lanes, [&](int64_t offset, const Strides& at, int64_t count) {
-      tile.backward(x + offset, dy + offset, g.taps, at, count, eps, factors.data(), work.data(), dx + offset, nullptr);
-    });
-  }
+  const std::vector<T> factors(g.taps * tile.lanes, scale);
+  Scratch<T> work(2 * g.taps * tile.lanes);
+#pragma omp parallel num_threads(work.threads)
+  g.for_tiles(tile.lanes, [&](int64_t offset, const Strides& at, int64_t count) {
+    tile.backward(x + offset, dy + offset, g.taps, at, count, eps, factors.data(), work.mine(), dx + offset, nullptr);
+  });
 }
 
 // Logits [batch, channels, taps] with a scale per channel and tap. A task owns some channels of the whole batch, so
@@ -79,16 +93,15 @@ struct Channels {
   template <typename T, class Run>
   void for_tiles(const TileFunctions<T>& tile, const T* scale, const Run& run) const {
     const Strides at{1, taps};
-#pragma omp parallel
-    {
-      std::vector<T> factors(taps * tile.lanes), sums(taps * tile.lanes), work(2 * taps * tile.lanes);
-#pragma omp for schedule(static)
-      for (int64_t c = 0; c < channels; c += tile.lanes) {
-        const int64_t count = std::min(tile.lanes, channels - c);
-        tile.gather(scale + c * taps, taps, at, count, factors.data());
-        std::fill(sums.begin(), sums.end(), T(0));
-        run(c * taps, at, count, factors.data(), work.data(), sums.data());
-      }
+    const int64_t size = taps * tile.lanes;
+    Scratch<T> scratch(4 * size);
+#pragma omp parallel for schedule(static) num_threads(scratch.threads)
+    for (int64_t c = 0; c < channels; c += tile.lanes) {
+      const int64_t count = std::min(tile.lanes, channels - c);
+      T *factors = scratch.mine(), *sums = factors + size, *work = sums + size;
+      tile.gather(scale + c * taps, taps, at, count, factors);
+      std::fill_n(sums, size, T(0));
+      run(c * taps, at, count, factors, work, sums);
     }
   }
 };

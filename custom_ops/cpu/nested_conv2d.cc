@@ -206,6 +206,7 @@ Geometry check(const paddle::Tensor& x, const paddle::Tensor& w, const Ints& str
   const Shape xs = x.shape(), ws = w.shape();
   PD_CHECK(groups > 0 && ws[0] % groups == 0 && xs[1] == ws[1] * groups && w.numel() > 0,
            "nested_conv2d: weight and groups do not fit x");
+  PD_CHECK(xs[2] > 0 && xs[3] > 0, "nested_conv2d: the images are empty");
   Geometry g(xs, ws, stride, padding, dilation, groups);
   PD_CHECK(g.out[2] > 0 && g.out[3] > 0, "nested_conv2d: the kernel is larger than the padded input");
   check_size(g.out, "nested_conv2d: the output");

@@ -43,6 +43,7 @@ Geometry check(const Tensor& x, const Tensor& weight, const Tensor& mask, const 
   PD_CHECK(mask.dtype() == DataType::BOOL, "sampled_conv2d: mask must be bool");
   const Shape w = weight.shape();
   PD_CHECK(weight.numel() > 0 && x.shape()[1] == w[1], "sampled_conv2d: weight does not fit x");
+  PD_CHECK(x.shape()[2] > 0 && x.shape()[3] > 0, "sampled_conv2d: the images are empty");
   if (bias) {
     ppeffconv::check_device(*bias, x, "sampled_conv2d: bias");
     PD_CHECK(bias->dtype() == x.dtype() && bias->shape() == Shape({w[0]}), "sampled_conv2d: bias must be [O], as x");

@@ -1,14 +1,13 @@
-"""Drawing: a sheet of one style, and the figure of speed-ups and that of the time by layer."""
+"""The figure of speed-ups, and that of the time by layer."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..utils.optional import require
+from ..utils.figures import BLACK, BLUE, DARK, GREY, LIGHT, ORANGE, PURPLE, SKY, VERMILION, sheet
 from .deploy_rows import (
     BASE,
     BFLOAT16,
@@ -29,23 +28,6 @@ from .session import Session
 from .targets import samples, time_ratio
 
 Entry = Mapping[str, Any]
-# Okabe and Ito's palette, which the colour-blind can tell apart
-BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
-BLACK, DARK, GREY, LIGHT = "#222222", "#555555", "#999999", "#D0D0D0"
-STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.labelcolor": BLACK,
-    "axes.titlesize": 11,
-    "axes.titlelocation": "left",
-    "axes.axisbelow": True,
-    "grid.color": "#E8E8E8",
-    "legend.frameon": False,
-    "xtick.color": DARK,
-    "ytick.color": DARK,
-}
 # label: (how it is marked, colour)
 ENGINES = {
     OURS: ("o", BLUE),
@@ -55,22 +37,6 @@ ENGINES = {
     TORCH: ("v", PURPLE),
 }
 KIND_COLOURS = dict(zip(KINDS, (BLUE, SKY, PURPLE, VERMILION, ORANGE, LIGHT)))
-
-
-@contextmanager
-def sheet(path: Path, **layout: Any) -> Iterator[Any]:
-    """Axes on a white sheet that is saved as ``path``."""
-    require("matplotlib", "benchmark")
-    import matplotlib  # here, because only a report needs it
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    with pyplot.rc_context(STYLE):
-        figure, axes = pyplot.subplots(**layout, layout="constrained")
-        yield axes
-        figure.savefig(path, dpi=150)
-        pyplot.close(figure)
 
 
 def draw_deploy(session: Session, folder: Path) -> dict[str, str]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..utils.figures import BLUE, DARK, GREY, ORANGE, sheet
 from .deploy_rows import NETWORKS, SAMPLED, SAMPLED_DENSITY, SAMPLED_NAME, SIZE, Growth, growth_shapes
-from .figures import BLUE, DARK, GREY, ORANGE, median, sheet
+from .figures import median
 from .session import Session
 from .targets import samples
 

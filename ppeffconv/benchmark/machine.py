@@ -1,9 +1,7 @@
-"""The machine: what it is, and its measured limits, against which a time is judged."""
+"""The machine's measured limits, against which a time is judged."""
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,29 +10,10 @@ import numpy as np
 import paddle
 
 from .. import ops
-from ..utils.runtime import physical_cores
 from .peers.serve import Job
 
 MEGABYTES = 256  # of each array of the bandwidth's measurement: beyond any cache
 REPEATS = 15
-
-
-def describe() -> dict[str, object]:
-    """Processor, cores and memory."""
-    return {
-        "cpu": _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
-        "cores": physical_cores(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
-        "system": platform.system(),
-    }
-
-
-def _field(path: str, name: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return next((line.split(":", 1)[1].strip() for line in file if line.startswith(name)), "")
-    except OSError:
-        return ""
 
 
 def measure_limits(threads: int) -> Job:

@@ -13,7 +13,7 @@ from typing import Any
 from ..ops import build
 from ..utils.files import replacing
 from ..utils.logger import get_logger
-from . import machine
+from ..utils.machine import describe
 from .engines import PEERS, Worker
 from .environment import peer_python
 from .model_store import with_folder
@@ -68,7 +68,7 @@ def run(kind: str, rows: Iterable[Row], settings: Settings) -> Session:
 
 def _open(kind: str, settings: Settings) -> Session:
     """A new session, or the one to resume."""
-    facts = {"kind": kind, "machine": machine.describe(), "threads": settings.threads, "rounds": settings.rounds}
+    facts = {"kind": kind, "machine": describe(), "threads": settings.threads, "rounds": settings.rounds}
     facts["kernels"] = build.key()
     if settings.resume and settings.output.is_file():
         session = load(settings.output)

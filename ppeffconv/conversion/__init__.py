@@ -1,7 +1,6 @@
 """Plug and play: the convolutions of any Paddle network replaced by those of a method."""
 
 from .network import convert
-from .octave_layers import OctaveMerge, TensorOctConv2D
 from .report import Conversion, LayerReport
 
-__all__ = ["Conversion", "LayerReport", "OctaveMerge", "TensorOctConv2D", "convert"]
+__all__ = ["Conversion", "LayerReport", "convert"]

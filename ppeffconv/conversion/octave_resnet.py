@@ -6,12 +6,13 @@ import paddle
 from paddle import Tensor, nn
 from paddle.vision.models import ResNet as VisionResNet
 
-from ..layers import OctConvBNAct
+from ..layers import OctaveMerge, OctConvBNAct
+from ..layers.norm import is_batch_norm
 from ..models.octave_resnet import OctaveBlock, OctaveResNet
 from ..models.resnet import ResNet
 from .blocks import ResidualBlock, read_block
 from .dense import put, slot_of, weight_of
-from .octave_layers import OctaveMerge, channel_order, fill_octconv
+from .octave_weights import channel_order, fill_octconv
 from .plan import Plan, match
 from .sites import Site
 
@@ -130,7 +131,7 @@ def _became(octave: OctConvBNAct) -> str:
 def _fill(octave: OctConvBNAct, weight: Tensor, norm: nn.Layer, order: Tensor | None = None) -> None:
     """Copy the dense weight block by block, and the norm's channels in the same order to the norms of the groups."""
     fill_octconv(octave.conv, weight)
-    if not isinstance(norm, nn.BatchNorm2D) or norm.weight is None or norm.bias is None:
+    if not (isinstance(norm, nn.BatchNorm2D) and is_batch_norm(norm)) or norm.weight is None or norm.bias is None:
         raise ValueError(f"its norm is a {type(norm).__name__}, expected a BatchNorm2D with scale and shift")
     start = 0
     for part in (octave.bn_h, octave.bn_l):

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from paddle import nn
 
+from ..layers import TensorOctConv2D
 from ..layers.slot import Slot
 from .dense import IMAGE_CHANNELS, TOO_FEW, weight_of
-from .octave_layers import TensorOctConv2D, fill_octconv
 from .octave_resnet import is_resnet, plan_pairs
+from .octave_weights import fill_octconv
 from .plan import Plan, StandIn, match
 from .sites import Site
 

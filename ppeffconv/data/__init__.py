@@ -6,7 +6,7 @@ from __future__ import annotations
 from . import cifar, depth, depth_transforms, digits, fashion_mnist, image_folder  # noqa: F401
 from .datasets import DATASETS, ArrayDataset, build_dataset, check_num_classes, check_same_classes
 from .depth import DepthPairs, NYUv2, SceneDepth
-from .loader import Loader, TransformedDataset, build_loader
+from .loader import Loader, TransformedDataset, build_loader, stack_images
 from .sampler import EpochBatchSampler
 from .transforms import TRANSFORMS, build_transforms
 
@@ -25,4 +25,5 @@ __all__ = [
     "build_transforms",
     "check_num_classes",
     "check_same_classes",
+    "stack_images",
 ]

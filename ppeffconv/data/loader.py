@@ -102,19 +102,24 @@ class Loader(DataLoader):
     def _load(self, keys: Sequence[Key]) -> list[np.ndarray]:
         """Return float32 [N, C, H, W] and the labels, int64 [N], or the targets, float32 [N, 1, H, W]."""
         images, labels = zip(*(self.dataset[key] for key in keys), strict=True)
-        sizes = {"x".join(map(str, image.shape)) for image in images}
-        if len(sizes) > 1:
-            raise ValueError(
-                f"the images of a batch differ in size ({', '.join(sorted(sizes)[:3])}):"
-                " the transforms must bring them to one, with Resize: [H, W], CenterCrop or a random crop"
-            )
-        return [np.stack(images), np.stack(labels)]
+        return [stack_images(images), np.stack(labels)]
 
     def _load_in_worker(self, keys: Sequence[Key]) -> list[np.ndarray | str]:
         try:
             return self._load(keys)
         except (ValueError, OSError) as error:
             return [np.zeros(1, np.float32), str(error)]
+
+
+def stack_images(images: Sequence[np.ndarray]) -> np.ndarray:
+    """N arrays [C, H, W] as one, [N, C, H, W]; ValueError if they differ in size."""
+    sizes = {"x".join(map(str, image.shape)) for image in images}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the images of a batch differ in size ({', '.join(sorted(sizes)[:3])}):"
+            " the transforms must bring them to one, with Resize: [H, W], CenterCrop or a random crop"
+        )
+    return np.stack(images)
 
 
 class _Keys(Dataset):

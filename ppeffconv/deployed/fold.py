@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from paddle import nn
 
+from ..layers.norm import is_batch_norm
 from ..ops.reference_sampling import at_least_float32
 
 if TYPE_CHECKING:
     from .builder import Map
-
-_BATCH_NORMS = (nn.BatchNorm2D, nn.BatchNorm1D, nn.SyncBatchNorm)
 
 
 class NotLowerable(ValueError):  # noqa: N818
@@ -108,7 +107,7 @@ def norm_tail(norm: nn.Layer, act: str = "none", add: Map | None = None) -> Tail
     """
     if type(norm) is nn.Identity:
         return Tail(act=act, add=add)
-    if not isinstance(norm, _BATCH_NORMS) or norm._data_format not in ("NCHW", "NC", "NCL"):
+    if not is_batch_norm(norm) or norm._data_format not in ("NCHW", "NC", "NCL"):
         raise NotLowerable(f"{type(norm).__name__} is no batch normalisation in NCHW that could be folded")
     if norm._use_global_stats is False:
         raise NotLowerable("a batch norm with use_global_stats=False depends on the batch, also in eval mode")
@@ -123,7 +122,7 @@ def norm_tail(norm: nn.Layer, act: str = "none", add: Map | None = None) -> Tail
 
 def is_norm(layer: nn.Layer) -> bool:
     """Whether `norm_tail` can take it, as far as its class says."""
-    return type(layer) is nn.Identity or isinstance(layer, _BATCH_NORMS)
+    return type(layer) is nn.Identity or is_batch_norm(layer)
 
 
 def fold(weight: np.ndarray, bias: np.ndarray | None, tail: Tail) -> tuple[np.ndarray, np.ndarray | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from paddle.jit import not_to_static
 
 from ..layers.density import LastForward
 from ..ops.backend import BACKENDS, choose_backend
-from ..ops.deployed import deployed, release
+from ..ops.deployed import deployed, hold
 from . import reference
 from .outputs import BEHIND, RETURNS
 from .program import Program
@@ -103,8 +102,7 @@ class Deployed(nn.Layer):
             for weight in self._buffers.values():
                 digest.update(np.ascontiguousarray(weight.numpy()).data)
             self._uid = digest.hexdigest()
-            # what is packed for another layer with the same fingerprint is packed again at its next call
-            weakref.finalize(self, release, self._uid).atexit = False
+            hold(self, self._uid)
         return self._uid
 
     def _state_dict_impl(self, *args: Any, **kwargs: Any) -> Any:

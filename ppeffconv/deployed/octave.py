@@ -8,8 +8,7 @@ from typing import Any
 
 from paddle import nn
 
-from ..conversion.octave_layers import OctaveMerge, TensorOctConv2D
-from ..layers import OctConv2D, OctConvBNAct
+from ..layers import OctaveMerge, OctConv2D, OctConvBNAct, TensorOctConv2D
 from .basic import need_map, read_conv, stacked
 from .builder import Builder, Map
 from .fold import NOTHING, NotLowerable, Tail, norm_tail

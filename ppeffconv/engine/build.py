@@ -9,6 +9,7 @@ import paddle
 from paddle import nn
 
 from ..models import create_model
+from ..utils.modes import eval_mode
 from .distributed import processes
 from .rng import fixed_seed
 
@@ -39,19 +40,14 @@ def build_network(cfg: Config) -> nn.Layer:
 
 def check_input(net: nn.Layer, shape: tuple[int, ...], name: str) -> None:
     """Raise ValueError unless ``net`` takes an image of ``shape`` (C, H, W), as the transforms make it."""
-    modes = [(layer, layer.training) for layer in net.sublayers(include_self=True)]
-    net.eval()
     try:
-        with paddle.no_grad(), fixed_seed(0):
+        with eval_mode(net), paddle.no_grad(), fixed_seed(0):
             net(paddle.zeros([1, *shape]))
     except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"the network {name} does not take the images that the transforms make, {shape[0]} channels of "
             f"{shape[1]}x{shape[2]}: {first_line(error)}. Set Arch.in_channels={shape[0]}, or another size"
         ) from None
-    finally:
-        for layer, training in modes:
-            layer.training = training
 
 
 def first_line(error: BaseException) -> str:

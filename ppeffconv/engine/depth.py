@@ -8,6 +8,7 @@ import paddle
 from paddle import Tensor, nn
 
 from ..models.depth_upsampler import depth_range
+from ..utils.modes import eval_mode
 from .distributed import sum_over_processes
 
 BORDER = 6  # pixels at each side that neither the loss nor the error looks at
@@ -60,16 +61,11 @@ def evaluate_depth(net: nn.Layer, loader: Iterable) -> dict[str, float]:
     Raises:
         ValueError: no samples at all.
     """
-    training = net.training
-    net.eval()
     sums = [0.0, 0.0]
-    try:
-        with paddle.no_grad():
-            for x, target in loader:
-                sums[0] += x.shape[0]
-                sums[1] += float(rmse(net(x), target).sum())
-    finally:
-        net.train() if training else net.eval()
+    with eval_mode(net), paddle.no_grad():
+        for x, target in loader:
+            sums[0] += x.shape[0]
+            sums[1] += float(rmse(net(x), target).sum())
     samples, total = sum_over_processes(sums)
     if samples == 0:
         raise ValueError("nothing to evaluate: the loader yields no samples")

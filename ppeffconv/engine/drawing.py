@@ -9,10 +9,10 @@ import numpy as np
 import paddle
 from PIL import Image
 
-from ..benchmark.figures import sheet
 from ..config import Config
 from ..data import build_loader, build_transforms
 from ..models.pictures import choose, pictures
+from ..utils.figures import sheet
 from ..utils.optional import require
 from .inference import data_facts, load_network
 from .rng import fixed_seed

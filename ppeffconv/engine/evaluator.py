@@ -10,6 +10,7 @@ from paddle import nn
 from paddle.nn import functional as F
 
 from ..utils.logger import get_logger
+from ..utils.modes import eval_mode
 from .distributed import sum_over_processes
 from .losses import Criterion
 from .rng import fixed_seed
@@ -41,13 +42,8 @@ def evaluate(
         ValueError: a label outside the classes of the network, or no samples at all.
     """
     criterion = criterion or F.cross_entropy
-    training = net.training
-    net.eval()
-    try:
-        with paddle.no_grad(), fixed_seed(SEED):
-            sums = _accumulate(net, loader, criterion, topk)
-    finally:
-        net.train() if training else net.eval()
+    with eval_mode(net), paddle.no_grad(), fixed_seed(SEED):
+        sums = _accumulate(net, loader, criterion, topk)
     samples, loss, *correct = sum_over_processes(sums)
     if samples == 0:
         raise ValueError("nothing to evaluate: the loader yields no samples")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from paddle import nn
 
 from .. import deployed
 from ..deployed.program import DTYPES
+from ..utils.modes import eval_mode
 from . import bundle
 from .facts import describe, own_facts, report
 from .loadback import Check, compare
@@ -64,7 +64,7 @@ def export(
             gives other numbers; ONNX is asked for and cannot be had.
     """
     _check_arguments(input_shape, deploy, dtype, seed, onnx)
-    with _eval_mode(net), fixed_seed(0), bundle.replacing_folder(path) as draft:
+    with eval_mode(net), fixed_seed(0), bundle.replacing_folder(path) as draft:
         form = _form(net, deploy, dtype, seed)
         _check_dtype(form, deploy, onnx)
         traced = Traced(form, engine=deploy)
@@ -92,17 +92,6 @@ def _check_arguments(input_shape: Sequence[int], deploy: bool, dtype: str, seed:
         require_engine("a deployed export")
     if with_onnx:
         require_onnx()
-
-
-@contextmanager
-def _eval_mode(net: nn.Layer) -> Iterator[None]:
-    modes = [(layer, layer.training) for layer in net.sublayers(include_self=True)]
-    net.eval()
-    try:
-        yield
-    finally:
-        for layer, training in modes:
-            layer.training = training
 
 
 def _form(net: nn.Layer, deploy: bool, dtype: str, seed: int) -> nn.Layer:

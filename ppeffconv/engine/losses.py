@@ -8,7 +8,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from ..registry import did_you_mean
+from ..layers.auxiliary import weigh_losses
 
 Criterion = Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]
 
@@ -39,11 +39,6 @@ class AuxiliaryLoss(nn.Layer):
         """Return the total; ValueError if the network offers no loss of a weighted name."""
         total = self.criterion(logits, labels)
         offered = self._net[0].auxiliary_losses() if hasattr(self._net[0], "auxiliary_losses") else {}
-        for name, weight in self.weights.items():
-            if name not in offered:
-                raise ValueError(
-                    f"Loss.auxiliary.{name}: the network offers no auxiliary loss '{name}'."
-                    f"{did_you_mean(name, offered)} It offers: {', '.join(sorted(offered)) or 'none'}"
-                )
-            total = total + weight * offered[name].astype(total.dtype)
+        for loss in weigh_losses(offered, self.weights, "Loss.auxiliary").values():
+            total = total + loss.astype(total.dtype)
         return total

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +58,8 @@ class Predictor:
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._outputs = [self._predictor.get_output_handle(n) for n in self._predictor.get_output_names()]
         self._lock = threading.Lock()
-        weakref.finalize(self, _release, self.info["programs"]).atexit = False
+        for uid in self.info["programs"]:
+            deployed.hold(self, uid)
 
     def run(self, images: np.ndarray) -> np.ndarray | list[np.ndarray]:
         """Return what the network returns for ``images``, float32 [N, C, H, W]: an array, or a list of them.
@@ -127,12 +127,6 @@ def require_engine(what: str) -> None:
             f"{what} needs the compiled engine, which is not here: {reason}. The stock export (export(..., "
             "deploy=False), tools/export.py --stock) does without it"
         )
-
-
-def _release(uids: list[str]) -> None:
-    """Give back the weights that the engine packed; another predictor of the same folder packs them again."""
-    for uid in uids:
-        deployed.release(uid)
 
 
 def _check_versions(info: dict[str, Any], path: Path) -> None:

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from ..utils.files import replacing
 from ..utils.logger import get_logger
-from .callbacks import TrainingInterrupted
+from .callbacks import TrainingInterrupted, interrupts
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,10 @@ def read_queue(path: str | Path) -> list[QueuedRun]:
         FileNotFoundError: there is no such file.
         ValueError: it is not such a list.
     """
-    content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from None
     if not isinstance(content, Mapping) or set(content) != {"output", "runs"} or not isinstance(content["runs"], dict):
         raise ValueError(f"{path}: expected 'output: folder' and 'runs: {{name: command}}', and nothing else")
     for name, command in content["runs"].items():
@@ -121,7 +124,7 @@ def run_queue(runs: Sequence[QueuedRun], only: Sequence[str] = ("*",), jobs: int
         The runs that failed.
 
     Raises:
-        TrainingInterrupted: SIGINT or SIGTERM came; the runs under way got it too, and have ended.
+        TrainingInterrupted: SIGINT, SIGTERM or SIGHUP came; the runs under way got it too, and have ended.
         RuntimeError: another process is at this queue.
         ValueError: no run has such a name, or there are not as many cores as jobs.
     """
@@ -152,8 +155,12 @@ def run_queue(runs: Sequence[QueuedRun], only: Sequence[str] = ("*",), jobs: int
 def _work(place: str, run: QueuedRun, signals: _Signals, cores: set[int]) -> bool:
     """Whether the run is done now."""
     get_logger().info(f"{place} {run.name}: {run.state}")
-    if run.done or run.attempt(signals, cores) == 0:
-        return True
+    try:
+        if run.done or run.attempt(signals, cores) == 0:
+            return True
+    except (OSError, ValueError) as error:  # no such program, or a quote without its end
+        get_logger().warning(f"{run.name} cannot be started: {error}; its command is {run.command}")
+        return False
     if not signals.came:
         get_logger().warning(f"{run.name} failed: {run.last_line()} (all of it in {run.folder}/{run.name}.log)")
     return False
@@ -171,14 +178,14 @@ def _slots(jobs: int) -> queue.Queue[set[int]]:
 
 
 class _Signals:
-    """Hands SIGINT and SIGTERM on to the processes under way; ``check`` then raises TrainingInterrupted."""
+    """Hands `interrupts` on to the processes under way; ``check`` then raises TrainingInterrupted."""
 
     def __init__(self) -> None:
         self._processes: list[subprocess.Popen] = []
         self._got: int | None = None
 
     def __enter__(self) -> _Signals:
-        self._before = {signum: signal.signal(signum, self._handle) for signum in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {signum: signal.signal(signum, self._handle) for signum in interrupts()}
         return self
 
     def __exit__(self, *exception: object) -> None:

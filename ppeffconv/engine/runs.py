@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from ..utils.logger import get_logger
 from .checkpoint import find_checkpoint
+from .distributed import rank
 
 
 def new_run(output_dir: str | Path, name: str) -> Path:
@@ -20,6 +25,25 @@ def new_run(output_dir: str | Path, name: str) -> Path:
             number += 1
         else:
             return folder
+
+
+@contextmanager
+def alone_in(run_dir: Path) -> Iterator[None]:
+    """Have no other training in this folder: two would overwrite each other's checkpoints.
+
+    Raises:
+        RuntimeError: there is one.
+    """
+    lock = FileLock(run_dir / ".lock", timeout=0)
+    try:
+        if rank() == 0:
+            lock.acquire()
+    except Timeout:
+        raise RuntimeError(f"another process trains in {run_dir}: let it end, or stop it, first") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def find_resume(resume: str | Path, output_dir: str | Path, name: str) -> Path | None:

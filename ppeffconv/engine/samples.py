@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from PIL import Image
 
-from ..data import TransformedDataset
+from ..data import TransformedDataset, stack_images
 
 COUNT = 8
 
@@ -35,5 +35,5 @@ def save_pairs(dataset: TransformedDataset, folder: Path) -> None:
 
 
 def input_images(dataset: TransformedDataset) -> paddle.Tensor:
-    """Return the first images of ``dataset`` as the network sees them, [N, C, H, W]."""
-    return paddle.to_tensor(np.stack([dataset[index][0] for index in range(min(COUNT, len(dataset)))]))
+    """Return the first images of ``dataset`` as the network sees them, [N, C, H, W]; ValueError if sizes differ."""
+    return paddle.to_tensor(stack_images([dataset[index][0] for index in range(min(COUNT, len(dataset)))]))

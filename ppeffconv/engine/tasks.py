@@ -106,10 +106,10 @@ class DepthUpsampling(Task):
     def check(self, data: TransformedDataset, train: TransformedDataset | None = None) -> None:
         super().check(data, train)
         for split, some in (("Eval", data), ("Train", train)):
-            if some is not None and (made := some.transforms.steps[-1][1].scale) != self._scale():
+            if some is not None and (made := getattr(some.transforms.steps[-1][1], "scale", None)) != self._scale():
                 raise ValueError(
                     f"the network upsamples by {self._scale()}, but DataLoader.{split}.transforms samples by {made}:"
-                    " set Arch.scale and the scale of PointSampledPair to the same"
+                    " end them in PointSampledPair, and give it the scale of Arch.scale"
                 )
 
     def loss(self, net: nn.Layer) -> nn.Layer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from .fingerprint import check_fingerprint, fingerprint
 from .inference import data_facts
 from .optim import build_optimizer
 from .rng import seed_everything
-from .runs import find_resume, new_run
+from .runs import alone_in, find_resume, new_run
 from .samples import input_images
 from .snapshot import Best, Position, restore_snapshot
 from .tasks import Task, build_task
@@ -80,18 +81,27 @@ class Trainer:
             ValueError: the checkpoint to resume was trained with another configuration.
             FileNotFoundError: there is no checkpoint in the folder to resume.
             NonFiniteLossError: the loss has become NaN or infinite.
-            RuntimeError: the last checkpoint could not be saved, or the one to resume is damaged.
-            TrainingInterrupted: SIGINT or SIGTERM came; the state is saved.
+            RuntimeError: the last checkpoint could not be saved, the one to resume is damaged, or another process
+                trains in its folder.
+            TrainingInterrupted: SIGINT, SIGTERM or SIGHUP came; the state is saved.
         """
         checkpoint = (
             find_resume(resume, self.cfg["Global"]["output_dir"], self.cfg["Global"]["name"]) if resume else None
         )
+        with ExitStack() as locks:
+            if checkpoint:
+                locks.enter_context(alone_in(checkpoint.parent))
+            return self._train(checkpoint, locks)
+
+    def _train(self, checkpoint: Path | None, locks: ExitStack) -> Result:
         contents = load_checkpoint(checkpoint) if checkpoint else None
         if contents:
             check_fingerprint(contents[STATES]["fingerprint"], self.facts["fingerprint"], str(checkpoint))
         pretrained = self.cfg["Global"]["pretrained_model"]
         start = initialise(self.net, pretrained) if pretrained and not contents else ""
         run_dir = self._open_run(checkpoint)
+        if not checkpoint:
+            locks.enter_context(alone_in(run_dir))
         model = self._prepare()
         ema = cb.EMA(self.cfg["EMA"]["decay"]) if self.cfg["EMA"]["decay"] else None
         position, best = Position(), None

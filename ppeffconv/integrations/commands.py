@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ..engine import cli
+from ..utils.files import replacing
 from ..utils.logger import get_logger
 
 Command = Callable[[argparse.Namespace], None]
+
+
+def endless(batches: Iterable[Any]) -> Iterator[Any]:
+    """Batches of a loader, again and again.
+
+    Raises:
+        ValueError: it has none.
+    """
+    while True:
+        empty = True
+        for batch in batches:
+            empty = False
+            yield batch
+        if empty:
+            raise ValueError("the training data give no whole batch: use a smaller batch size or more images")
 
 
 class Commands:
@@ -76,5 +92,6 @@ class Commands:
     def _speed(self, args: argparse.Namespace) -> None:
         compare_steps = import_module(f"{self.package}.speed").compare_steps
         result = compare_steps(self.load(args), args.rounds)
-        Path(args.output).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        with replacing(args.output) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         get_logger().info(f"{result['speedup']:.2f} times as fast: {args.output}")

@@ -22,7 +22,7 @@ from .octave import (
     upsample2,
 )
 from .octave3d import OctConv3D, OctConv3DBNAct
-from .octave_units import OctaveAvgPool2D, OctaveMerge, OctaveNormAct, OctConvBNReLU6
+from .octave_units import OctaveAvgPool2D, OctaveMerge, OctaveNormAct, OctConvBNReLU6, TensorOctConv2D
 from .sampling import SampledBasicBlock, SampledBottleneck, density, density_report
 from .slot import METHODS, build_conv
 from .spconv import SPConv2D
@@ -70,6 +70,7 @@ __all__ = [
     "SampledBasicBlock",
     "SampledBottleneck",
     "SqueezeExcitation",
+    "TensorOctConv2D",
     "UniformSampling",
     "VersatileConv2D",
     "auxiliary_losses",

@@ -3,8 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 from paddle import Tensor, nn
+
+from ..registry import did_you_mean
+
+
+def weigh_losses(offered: Mapping[str, Tensor], weights: Mapping[str, float], option: str) -> dict[str, Tensor]:
+    """``weights`` times the losses of the same names.
+
+    Args:
+        option: of a configuration, where the weights stand.
+
+    Raises:
+        ValueError: a loss that is not offered.
+    """
+    for name in weights:
+        if name not in offered:
+            raise ValueError(
+                f"{option}.{name}: the network offers no auxiliary loss '{name}'.{did_you_mean(name, offered)} "
+                f"It offers: {', '.join(sorted(offered)) or 'none'}"
+            )
+    return {name: weight * offered[name] for name, weight in weights.items()}
 
 
 def auxiliary_losses(net: nn.Layer) -> dict[str, Tensor]:

@@ -24,6 +24,14 @@ class BatchNorm2D(nn.BatchNorm2D):
         return normalise(self, x, residual, relu)
 
 
+_FORWARDS = {base.forward for base in (nn.BatchNorm1D, nn.BatchNorm2D, nn.SyncBatchNorm, BatchNorm2D)}
+
+
+def is_batch_norm(layer: nn.Layer) -> bool:
+    """Whether ``layer`` is a batch normalisation and no more: a subclass may do something else in its forward."""
+    return isinstance(layer, (nn.BatchNorm1D, nn.BatchNorm2D, nn.SyncBatchNorm)) and type(layer).forward in _FORWARDS
+
+
 def norm_act(norm: nn.Layer, x: Tensor, residual: Tensor | None = None, relu: bool = True) -> Tensor:
     """``max(0, norm(x) + residual)``, fused where ``norm`` is our BatchNorm2D; any other layer (a SyncBatchNorm after
     `convert_sync_batchnorm`) is called as it is.

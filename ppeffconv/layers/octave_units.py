@@ -5,11 +5,13 @@ A pair without a low group leaves them as one tensor, which is what the deploy f
 
 from __future__ import annotations
 
+import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from .conv import check_input
 from .norm import BatchNorm2D, norm_act
-from .octave import OctConvBNAct, Pair, lone_group, octave_map, octave_merge, octave_pool
+from .octave import OctConv2D, OctConvBNAct, Pair, downsample2, lone_group, octave_map, octave_merge, octave_pool
 
 
 class OctaveMerge(nn.Layer):
@@ -52,3 +54,32 @@ class OctaveAvgPool2D(nn.Layer):
 
     def forward(self, x: Pair) -> Pair:
         return octave_pool(x, "avg")
+
+
+class TensorOctConv2D(nn.Layer):
+    """OctConv2D from tensor to tensor, for networks that know no pairs.
+
+    The last int(alpha * in_channels) channels of the input are pooled by 2 to be the low group; the low group of the
+    output is upsampled and concatenated again.
+
+    Args:
+        alpha: share of low-frequency channels of input and output, in [0, 1).
+        kwargs: the others of `OctConv2D`.
+
+    Shapes:
+        [N, in_channels, H, W] -> [N, out_channels, ceil(H / stride), ceil(W / stride)]
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, alpha: float = 0.5, **kwargs) -> None:
+        super().__init__()
+        self.conv = OctConv2D(in_channels, out_channels, kernel_size, alpha_in=alpha, alpha_out=alpha, **kwargs)
+        self.in_channels = in_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_input(x, self.in_channels, "TensorOctConv2D")
+        if self.conv.in_split[1]:
+            high, low = paddle.split(x, list(self.conv.in_split), axis=1)
+            x = high, downsample2(low)
+        y = octave_merge(self.conv(x))
+        # a traced crop forgets the width, for which the next layer asks
+        return y if paddle.in_dynamic_mode() else y.reshape([0, sum(self.conv.out_split), 0, 0])

@@ -14,6 +14,7 @@ from ..layers import DDF2D, LearnedVersatileConv2D, OctConvBNAct, VersatileConv2
 from ..layers.gumbel import GumbelSampler
 from ..layers.norm import norm_act
 from ..layers.sampling import SampledBlock
+from ..utils.modes import eval_mode
 from .depth_upsampler import JointUpNet
 
 FILTERS = 64  # shown of a layer, at most
@@ -57,16 +58,12 @@ def pictures(net: nn.Layer, images: Tensor) -> dict[str, np.ndarray]:
     ]
     if not hooks:
         return {}
-    modes = [(layer, layer.training) for layer in net.sublayers(include_self=True)]
-    net.eval()
     try:
-        with paddle.no_grad():
+        with eval_mode(net), paddle.no_grad():
             net(images[:1])
     finally:
         for hook in hooks:
             hook.remove()
-        for layer, training in modes:
-            layer.training = training
     return found
 
 

@@ -9,6 +9,8 @@ import paddle
 from paddle import nn
 from paddle.vision.ops import DeformConv2D
 
+from ..utils.modes import eval_mode
+
 
 @dataclass(frozen=True)
 class LayerProfile:
@@ -79,16 +81,12 @@ def profile(net: nn.Layer, input_shape: Sequence[int]) -> Profile:
         return hook
 
     hooks = [layer.register_forward_post_hook(record(name)) for name, layer in net.named_sublayers(include_self=True)]
-    modes = [(layer, layer.training) for layer in net.sublayers(include_self=True)]
-    net.eval()
     try:
-        with paddle.no_grad():
+        with eval_mode(net), paddle.no_grad():
             net(paddle.zeros([1, *(shape if len(shape) == 3 else shape[1:])]))
     finally:
         for hook in hooks:
             hook.remove()
-        for layer, training in modes:
-            layer.training = training
     return Profile(count_parameters(net), sum(row.macs for row in rows), rows)
 
 

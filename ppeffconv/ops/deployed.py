@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import threading
+import weakref
+from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import Any
@@ -46,6 +49,25 @@ def _words(output: str) -> list[str]:
 
 def _has_masks(program: str) -> bool:
     return "\nmask " in program
+
+
+_holders: Counter[str] = Counter()
+_counting = threading.RLock()  # a holder may be collected while another one is counted
+
+
+def hold(owner: object, uid: str) -> None:
+    """Keep what is packed for ``uid`` until ``owner`` is collected, and with it all others that hold it."""
+    with _counting:
+        _holders[uid] += 1
+    weakref.finalize(owner, _let_go, uid).atexit = False
+
+
+def _let_go(uid: str) -> None:
+    with _counting:
+        _holders[uid] -= 1
+        if not _holders[uid]:
+            del _holders[uid]
+            release(uid)
 
 
 def release(uid: str) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ..benchmark.machine import describe
 from ..config import Config, load_config
 from ..data import build_loader
 from ..engine.checkpoint import STATES, load_checkpoint
@@ -20,6 +19,7 @@ from ..engine.queue import QueuedRun
 from ..engine.rng import fixed_seed
 from ..engine.runs import find_resume
 from ..models.cost import CostOfImages
+from ..utils.machine import describe
 from .record import FIRST, Record
 
 EVALUATED = re.compile(r"evaluation after epoch (\d+)\b.*? top1 ([\d.]+)")

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from ..benchmark.figures import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, sheet
+from ..utils.figures import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, sheet
 from ..utils.optional import require
 from .record import Record
 from .rows import BASELINE, ROWS

@@ -15,11 +15,11 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ..benchmark.machine import describe
 from ..benchmark.noise import BUSY, OtherWork
 from ..deployed import deploy
 from ..utils.files import replacing
 from ..utils.logger import get_logger
+from ..utils.machine import describe
 from ..utils.runtime import threads
 from .publishing import is_published, trained_network
 from .record import Record

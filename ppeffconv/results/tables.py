@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
+from ..utils.tables import spread
 from .publishing import SEED
 from .record import Record
 from .rows import BASELINE, ROWS, tag
@@ -92,18 +93,11 @@ def _figures(runs: Sequence[Record], times: Mapping[str, Any] | None, words: Wor
         f"{mean(run.params for run in runs) / 1e3:.1f}",
         f"{mean(run.macs for run in runs) / 1e6:.2f}",
         f"{mean(densities):.2f}" if densities else NONE,
-        spread([100 * run.top1 for run in runs], words.seeds),
+        spread([100 * run.top1 for run in runs], 2, words.seeds),
         _time(times, "1"),
         _time(times, "64"),
         f"{mean(run.seconds for run in runs) / 60:.0f}",
     ]
-
-
-def spread(values: Sequence[float], seeds: str = "seeds") -> str:
-    """Such as "91.20", or of several "91.20 ± 0.11 (3 seeds)"."""
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{mean(values):.2f} ± {stdev(values):.2f} ({len(values)} {seeds})"
 
 
 def _time(times: Mapping[str, Mapping[str, float]] | None, batch: str) -> str:

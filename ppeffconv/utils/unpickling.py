@@ -46,6 +46,9 @@ class Deferred:
     def value(self) -> Any:
         raise NotImplementedError
 
+    def __setstate__(self, state: Any) -> None:
+        raise RefusedError(f"it changes a {type(self).__name__.strip('_').lower()} after it was made")
+
 
 class Unpickler(pickle._Unpickler):
     """Reads numbers, strings, NumPy arrays, and the containers around them.

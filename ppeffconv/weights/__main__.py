@@ -120,7 +120,10 @@ def _arguments(texts: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise ValueError(f"expected KEY=VALUE, such as alpha=0.25, got '{text}'")
-        given[key] = yaml.safe_load(value)
+        try:
+            given[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"the value of '{text}' is no YAML") from None
     return given
 
 

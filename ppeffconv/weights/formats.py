@@ -60,8 +60,10 @@ def _reader(path: Path) -> Callable[[Path], Any]:
 
 def _read_tar(path: Path) -> dict[str, np.ndarray]:
     """Read the one ``.params`` of an archive, which is never unpacked: nothing is written anywhere."""
-    with tarfile.open(path) as archive:
+    with tarfile.open(path, "r:") as archive:  # not compressed: a small file cannot become a huge one
         members = [member for member in archive if member.isreg() and member.name.endswith(".params")]
         if len(members) != 1:
             raise ValueError(f"it has {len(members)} files .params, expected one")
+        if members[0].size > path.stat().st_size:  # a sparse one
+            raise ValueError(f"{members[0].name} is larger than the archive")
         return mxnet_file.read_params(archive.extractfile(members[0]).read())

@@ -100,7 +100,7 @@ def find_pretrained(model: str, pretrained: bool | str | Path) -> Pretrained | N
 
 
 def find_tag(model: str, tag: str | Path) -> Pretrained | None:
-    """Return the weights of the table that ``tag`` names for ``model``, made for it or for its plain form; else None."""
+    """The weights of the table that ``tag`` names for ``model``, made for it or for its plain form; else None."""
     for row in rows(model):
         if row.tag == tag:
             return Pretrained(row=row)

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 
 from ..utils.checksum import Checksum
 from ..utils.files import replacing
+from ..utils.modes import eval_mode
 from .loading import load_state
 from .table import FOLDER, OWN, Row, check_row, read_entries, table
 
@@ -130,16 +131,13 @@ def _half(value: np.ndarray) -> np.ndarray:
 def _same_predictions(
     net: nn.Layer, state: dict[str, np.ndarray], half: dict[str, np.ndarray], batches: list[paddle.Tensor]
 ) -> bool:
-    training = net.training
-    net.eval()
     try:
-        before = _predict(net, batches)
-        load_state(net, half, "the weights in float16")
-        return (_predict(net, batches) == before).all()
+        with eval_mode(net):
+            before = _predict(net, batches)
+            load_state(net, half, "the weights in float16")
+            return (_predict(net, batches) == before).all()
     finally:
         load_state(net, state, "the weights")
-        if training:
-            net.train()
 
 
 def _predict(net: nn.Layer, batches: list[paddle.Tensor]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
@@ -52,4 +53,7 @@ def _own(row: Row, folder: Path) -> Path:
 
 def _place(url: str) -> str:
     parts = urlsplit(url)
-    return f"weights/{parts.hostname}/{unquote(parts.path).lstrip('/')}"
+    host = parts.hostname
+    if parts.port or parts.query:  # other files than without
+        host += "-" + hashlib.sha256(f"{parts.port}?{parts.query}".encode()).hexdigest()[:12]
+    return f"weights/{host}/{unquote(parts.path).lstrip('/')}"

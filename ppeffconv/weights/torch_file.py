@@ -93,6 +93,9 @@ class _Storage:
             raise ValueError(f"a storage has {count!r} numbers")
         self.kind, self.count, self.data = kind, count, None
 
+    def __setstate__(self, state: Any) -> None:
+        raise RefusedError("it changes a storage after it was made")
+
     @property
     def item_size(self) -> int:
         return 2 if self.kind == BFLOAT16 else np.dtype(self.kind).itemsize
@@ -112,12 +115,12 @@ class _Tensor(Deferred):
     def __init__(self, storage: _Storage, offset: int, size: tuple, stride: tuple, *_: Any) -> None:
         if not isinstance(storage, _Storage):
             raise RefusedError("it holds a tensor without a storage")
-        numbers = (offset, *size, *stride)
-        if len(size) != len(stride) or not all(isinstance(n, int) and n >= 0 for n in numbers):
-            raise ValueError(f"a tensor has offset {offset}, size {size} and stride {stride}")
         self.storage, self.offset, self.size, self.stride = storage, offset, tuple(size), tuple(stride)
 
     def value(self) -> np.ndarray:
+        numbers = (self.offset, *self.size, *self.stride)
+        if len(self.size) != len(self.stride) or not all(isinstance(n, int) and n >= 0 for n in numbers):
+            raise ValueError(f"a tensor has offset {self.offset}, size {self.size} and stride {self.stride}")
         data, size, count = self.storage.data, self.size, prod(self.size)
         if data is None:
             raise ValueError("the numbers of a tensor are missing")

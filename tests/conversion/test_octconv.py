@@ -11,9 +11,8 @@ from paddle.vision.models import mobilenet_v1, mobilenet_v2, resnet18, vgg11
 from paddle.vision.models.resnet import BottleneckBlock
 
 import ppeffconv
-from ppeffconv.conversion import OctaveMerge, TensorOctConv2D
-from ppeffconv.conversion.octave_layers import channel_order, fill_octconv
-from ppeffconv.layers import OctConv2D, octave_merge
+from ppeffconv.conversion.octave_weights import channel_order, fill_octconv
+from ppeffconv.layers import OctaveMerge, OctConv2D, TensorOctConv2D, octave_merge
 from ppeffconv.models import OctaveResNet
 from ppeffconv.models.octave_resnet import OctaveBlock
 from tests import oracles

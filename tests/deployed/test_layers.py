@@ -5,6 +5,7 @@ from __future__ import annotations
 import paddle
 import pytest
 from paddle import nn
+from paddle.vision.models.resnet import BasicBlock
 
 import ppeffconv
 from ppeffconv import layers
@@ -135,3 +136,16 @@ def test_norms_without_parameters_and_in_a_row():
     deployed = ppeffconv.deploy(net)
     assert [step.op for step in deployed.program.steps] == ["affine", "conv", "affine"]
     check(net, deployed, 6, SIZES)
+
+
+class _NormAct(nn.BatchNorm2D):
+    def forward(self, x):
+        return paddle.nn.functional.relu(super().forward(x))
+
+
+def test_a_norm_that_does_more_is_not_folded():
+    with pytest.raises(ValueError, match=r"1 \(_NormAct\): no deploy form of this class is known"):
+        ppeffconv.deploy(nn.Sequential(nn.Conv2D(3, 8, 3), _NormAct(8)))
+    net = trained(BasicBlock(8, 8, norm_layer=_NormAct), channels=8)
+    with pytest.raises(ValueError, match="_NormAct is no batch normalisation"):
+        ppeffconv.deploy(net)

@@ -144,3 +144,13 @@ def test_the_record_is_readable(tmp_path):
     assert record["command"] == "python -c \"print('hello')\""
     assert set(record["attempts"][0]) == {"began", "seconds", "code"}
     assert (tmp_path / "out" / "a.log").read_text() == "hello\n"
+
+
+def test_what_cannot_be_started_does_not_end_the_queue(tmp_path, caplog):
+    path = queue(tmp_path, typo="pyhton x.py", quote='python -c "1', good="python -c 1")
+    assert [run.name for run in run_queue(read_queue(path))] == ["typo", "quote"]
+    assert "typo cannot be started" in caplog.text
+    assert "quote cannot be started: No closing quotation; its command is" in caplog.text
+    path.write_text("output: [")
+    with pytest.raises(ValueError, match="is no YAML"):
+        read_queue(path)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from ppeffconv.engine import checkpoint as ck
-from ppeffconv.engine.runs import find_resume, new_run
+from ppeffconv.engine.runs import alone_in, find_resume, new_run
 
 
 def test_no_run_is_overwritten(tmp_path):
@@ -41,3 +44,13 @@ def test_run_or_checkpoint_by_name(tmp_path):
     assert find_resume(tmp_path / "a" / "latest", "out", "x") == tmp_path / "a" / "latest"
     with pytest.raises(FileNotFoundError, match="cannot resume"):
         find_resume(tmp_path, "out", "x")
+
+
+def test_one_training_in_a_folder(tmp_path):
+    with alone_in(tmp_path):
+        code = "import sys; from pathlib import Path; from ppeffconv.engine.runs import alone_in\n"
+        code += "with alone_in(Path(sys.argv[1])): pass"
+        other = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+        assert f"another process trains in {tmp_path}" in other.stderr
+    with alone_in(tmp_path):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from ppeffconv.ops import deployed as module
 from ppeffconv.ops.deployed import release
 
 from .programs import by_engine, compiled, everything, fingerprint, images
@@ -79,3 +81,21 @@ def test_networks_are_released_and_displaced_while_they_run():
     for results in together([lambda: [by_engine(program, x) for _ in range(40)], lambda: [displace()]] * 2):
         for got in results:
             assert_same(got, expected)
+
+
+def test_packed_weights_stay_while_somebody_holds_them(monkeypatch):
+    released = []
+    monkeypatch.setattr(module, "release", released.append)
+    owners = [_Owner(), _Owner()]
+    for owner in owners:
+        module.hold(owner, "uid")
+    del owner, owners[0]
+    gc.collect()
+    assert released == []
+    owners.clear()
+    gc.collect()
+    assert released == ["uid"]
+
+
+class _Owner:
+    pass

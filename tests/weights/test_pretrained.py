@@ -237,3 +237,12 @@ def test_weights_that_nobody_has_opened_come_only_when_asked_for(monkeypatch):
     assert found.arguments({"alpha": 0.375, "output_stride": 8}) == expected
     with pytest.raises(ValueError, match=f"oct_resnet20.{row.tag} was trained with alpha=0.375; got alpha=0.5"):
         found.arguments({"alpha": 0.5})
+
+
+def test_addresses_that_differ_in_their_query_are_other_files(server, tmp_path):
+    for i in range(2):
+        net = ppeffconv.create_model("resnet20", num_classes=2)
+        save_file({key: value.numpy() for key, value in net.state_dict().items()}, tmp_path / "x")
+        server.plan(f"/get?id={i}", whole((tmp_path / "x").read_bytes()))
+        assert same(ppeffconv.create_model("resnet20", f"{server.url}/get?id={i}", num_classes=2), net)
+    assert len(server.seen) == 2

@@ -147,3 +147,17 @@ def test_truncated_files(tmp_path, name):
         path.write_bytes(content[:length])
         with pytest.raises(RuntimeError, match=re.escape(str(path))):
             read_file(path)
+
+
+def test_a_tensor_cannot_be_changed_after_it_was_checked(tmp_path):
+    """BUILD would set its strides, and a negative one would read before the numbers."""
+    build = b"}X\x06\x00\x00\x00strideJ\xf0\xd8\xff\xffK\x01\x86sb"  # {"stride": (-10000, 1)}
+
+    def change(name, content):
+        if name != "data.pkl":
+            return content
+        end = content.index(b"X\x07\x00\x00\x00bn.bias")  # where the first tensor has been made
+        return content[:end] + build + content[end:]
+
+    with pytest.raises(RuntimeError, match="changes a tensor after it was made"):
+        read_file(rewritten(tmp_path, change))

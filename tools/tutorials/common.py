@@ -20,10 +20,10 @@ from paddle import Tensor, nn
 from PIL import Image
 
 import ppeffconv
-from ppeffconv.benchmark.figures import sheet
 from ppeffconv.data.digits import Digits
 from ppeffconv.engine.callbacks import SamplingTemperature
 from ppeffconv.engine.losses import AuxiliaryLoss
+from ppeffconv.utils.figures import sheet
 from ppeffconv.utils.runtime import threads, tune
 
 SHORT = "PPEFFCONV_SHORT" in os.environ  # the tests' form: the same steps on less data, with less to see

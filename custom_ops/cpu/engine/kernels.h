@@ -88,7 +88,6 @@ struct MapFunctions {
   void (*sum)(const T* x, int64_t pitch, int64_t count, int64_t first, int64_t last, float* sums);
   void (*weigh)(const T* const* from, const float* const* weights, int64_t count, int64_t each, const float* shift,
                 const T* add, Act, int64_t padded, T* y);
-  void (*widen)(const T* from, int64_t padded, float* to);
   void (*narrow)(const float* from, float factor, int64_t padded, T* to);
 };
 

@@ -63,11 +63,7 @@ void weigh_pixels(const T* const* from, const float* const* weights, int64_t cou
   }
 }
 
-// To and from float32.
-template <typename T>
-void widen(const T* from, int64_t padded, float* to) {
-  for (int64_t c = 0; c < padded; c += kLanes) store16(to + c, load16(from + c));
-}
+// From float32.
 template <typename T>
 void narrow(const float* from, float factor, int64_t padded, T* to) {
   for (int64_t c = 0; c < padded; c += kLanes) store16(to + c, load16(from + c) * splat16(factor));
@@ -75,5 +71,5 @@ void narrow(const float* from, float factor, int64_t padded, T* to) {
 
 template <typename T>
 MapFunctions<T> map_functions() {
-  return {affine_pixel<T>, multiply_pixel<T>, pool_pixel<T>, sum_pixels<T>, weigh_pixels<T>, widen<T>, narrow<T>};
+  return {affine_pixel<T>, multiply_pixel<T>, pool_pixel<T>, sum_pixels<T>, weigh_pixels<T>, narrow<T>};
 }

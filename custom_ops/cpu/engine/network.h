@@ -69,7 +69,7 @@ class Network : public AnyNetwork {
     std::unique_ptr<Plan> plan = take_plan(dims);
     plan->images = images;
     Profile& profile = Profile::of_thread();
-    if (profile.on) profile.ms.assign(operation_of_.size() + 1, 0);
+    if (profile.on) profile.ms.assign(operation_of_.size() + 2, 0);
 #pragma omp parallel num_threads(int(plan->threads))
     {
       const Team team{omp_get_thread_num(), omp_get_num_threads()};
@@ -84,6 +84,8 @@ class Network : public AnyNetwork {
         }
       }
       for (size_t i = 0; i < outputs.size(); ++i) separate(plan->maps[outputs_[i]], outputs[i], team);
+#pragma omp barrier
+      if (profile.on && team.rank == 0) profile.ms.back() += 1e3 * (omp_get_wtime() - last);
     }
     for (const auto& [value, index] : mask_of_) densities[index] = float(plan->active[value]->density());
     give_plan(std::move(plan));

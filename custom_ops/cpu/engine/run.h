@@ -123,8 +123,7 @@ class Run {
     const size_t which = same ? phase : next_phase;
     ahead_ = reinterpret_cast<const char*>(product_.weights->data() + next.offsets[which]);
     ahead_left_ = 0;
-    const size_t end = panels.size() > 0 && group.phases.size() > 0 ? group.phases.size() : 0;
-    for (size_t i = which; i < end && (i == which || once_); ++i)
+    for (size_t i = which; i < group.phases.size() && (i == which || once_); ++i)
       ahead_left_ += 4 * group.phases[i].units * next.columns;
     if (4 * group.phases[0].units * next.columns * int64_t(group.panels.size()) < kCachedBytes) ahead_left_ = 0;
   }

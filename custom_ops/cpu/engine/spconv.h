@@ -1,5 +1,5 @@
 // sp: SPConv in one pass. The gates depend on the branches' means alone, and those follow from sums over the input: so
-// they are known before the branches are computed, which then are blended where they arise (methods: identities 2f).
+// they are known before the branches are computed, which then are blended where they arise.
 #pragma once
 
 #include "cpu/engine/conv.h"

@@ -42,9 +42,6 @@ struct Windows {
   Source<T> over(const Map<T>& map) const {
     return {map, stride_h, stride_w, padding_h, padding_w};
   }
-  // The 1x1 kernel at the centre of this one.
-  int64_t centre_h() const { return kernel_h / 2 * dilation_h; }
-  int64_t centre_w() const { return kernel_w / 2 * dilation_w; }
 };
 
 // The pixels of a window that exist.

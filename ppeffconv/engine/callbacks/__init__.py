@@ -4,7 +4,7 @@ from .checkpointing import Checkpoints
 from .ema import EMA
 from .evaluation import Evaluation
 from .finite_loss import FiniteLoss
-from .interrupt import GracefulStop, TrainingInterrupted
+from .interrupt import GracefulStop, TrainingInterrupted, interrupts
 from .progress import Progress
 from .temperature import SamplingTemperature
 from .timeline import Timeline
@@ -21,4 +21,5 @@ __all__ = [
     "Timeline",
     "TrainingInterrupted",
     "VisualDL",
+    "interrupts",
 ]

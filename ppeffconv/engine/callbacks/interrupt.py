@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, leave."""
+"""Ctrl-C, SIGTERM or a terminal that is closed: finish the step, save, leave."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from ..snapshot import Position
 from .base import RunCallback
 from .checkpointing import Checkpoints
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+def interrupts() -> list[int]:
+    """SIGINT, SIGTERM, and SIGHUP, which a terminal sends that is closed, unless it is ignored as under nohup."""
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    heard = hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([hangup] if heard else [])]
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -30,7 +35,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 
 class GracefulStop(RunCallback):
-    """On SIGINT or SIGTERM, finishes the running step, saves ``latest`` and raises ``TrainingInterrupted``.
+    """On one of `interrupts`, finishes the running step, saves ``latest`` and raises ``TrainingInterrupted``.
 
     The second signal of a kind ends the process at once. Put this callback last. Outside the main thread, where Python
     cannot handle signals, it does nothing.
@@ -46,7 +51,7 @@ class GracefulStop(RunCallback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._process = os.getpid()
         if threading.current_thread() is threading.main_thread():
-            self._previous = {signum: signal.signal(signum, self._note) for signum in SIGNALS}
+            self._previous = {signum: signal.signal(signum, self._note) for signum in interrupts()}
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any] | None = None) -> None:
         if self._asked():

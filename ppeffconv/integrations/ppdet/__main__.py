@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from ...utils.files import replacing
 from ..commands import Commands
 
 
@@ -47,7 +48,8 @@ def table(args: argparse.Namespace) -> None:
 
     rows = table.collect(args.runs)
     table.write(args.into, table.render(rows))
-    args.into.with_name("results.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    with replacing(args.into.with_name("results.json")) as temporary:
+        temporary.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def commands() -> Commands:

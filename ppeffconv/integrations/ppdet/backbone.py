@@ -88,7 +88,7 @@ class EffConvResNet(nn.Layer):
 
 
 def _check(name: str, return_idx: Sequence[int], freeze_at: int, lr_mult_list: Sequence[float]) -> None:
-    if "resnet" not in name or name.endswith(("resnet20", "resnet56")):
+    if "resnet" not in name or name.startswith("uniform_") or name.endswith(("resnet20", "resnet56")):
         raise ValueError(f"EffConvResNet: name must be a ResNet of the ImageNet kind, such as resnet50, got {name!r}")
     if not return_idx or any(index not in range(4) for index in return_idx):
         raise ValueError(f"EffConvResNet: return_idx must be stages out of 0 to 3, got {list(return_idx)}")

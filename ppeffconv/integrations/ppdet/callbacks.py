@@ -13,6 +13,7 @@ from ...engine.callbacks.visualdl_log import rewind
 from ...engine.callbacks.visualdl_writer import DirectLogWriter
 from ...engine.distributed import rank
 from ...layers import set_temperature, temperature_at
+from ...utils.files import replacing
 from . import checkpoints
 from .config import run_dir
 from .cost import Cost
@@ -55,7 +56,8 @@ class History(Callback):
         start, steps = self.model.start_epoch, status["steps_per_epoch"]
         past = [row for row in read(self.path) if row["epoch"] <= start]
         if rank() == 0:
-            self.path.write_text("".join(json.dumps(row) + "\n" for row in past), encoding="utf-8")
+            with replacing(self.path) as temporary:
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in past), encoding="utf-8")
         scores = [row["AP"] / 100 for row in past if "AP" in row]
         for callback in self.model._callbacks:
             if isinstance(callback, Checkpointer) and scores:
@@ -84,7 +86,7 @@ class History(Callback):
         if status["mode"] == "train":
             self._epoch = status["epoch_id"] + 1
             self._write({"epoch": self._epoch, "loss": float(np.mean(self._losses))})
-            if keep := self.model.cfg["keep_checkpoints"]:
+            if rank() == 0 and (keep := self.model.cfg["keep_checkpoints"]):
                 checkpoints.prune(run_dir(self.model.cfg), keep)
         else:
             self._write({"epoch": self._epoch, **scores(self.model._metrics), **self._cost.read()})

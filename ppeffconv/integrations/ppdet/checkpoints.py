@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from ...utils.logger import get_logger
@@ -47,9 +46,7 @@ def prune(folder: Path, keep: int) -> None:
     """Delete all but the last ``keep`` checkpoints with numbers."""
     for stem in _numbered(folder)[: -keep or None]:
         for suffix in (".pdopt", ".pdparams", ".pdema"):
-            path = stem.with_name(f"{stem.name}{suffix}")
-            if path.exists():
-                os.remove(path)
+            stem.with_name(f"{stem.name}{suffix}").unlink(missing_ok=True)
 
 
 def _numbered(folder: Path) -> list[Path]:

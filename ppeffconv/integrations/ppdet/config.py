@@ -13,6 +13,7 @@ from ppdet.core.config.schema import SchemaDict
 
 from ...config import parse_override
 from ...registry import check_names, did_you_mean
+from ...utils.files import replacing
 
 # what PaddleDetection and the runner read and a file may leave out
 OPTIONS = {
@@ -73,7 +74,8 @@ def save(cfg: Mapping[str, Any], path: Path) -> None:
     """Write what was set, bases and overrides merged, to a file that `load` reads."""
     plain = {key: dict(value) if isinstance(value, SchemaDict) else value for key, value in cfg.items()}
     plain = {key: value for key, value in plain.items() if key != "filename" and not (key in _MODULES and not value)}
-    path.write_text(yaml.dump(plain, sort_keys=False), encoding="utf-8")
+    with replacing(path) as temporary:
+        temporary.write_text(yaml.dump(plain, sort_keys=False), encoding="utf-8")
 
 
 def run_dir(cfg: Mapping[str, Any]) -> Path:

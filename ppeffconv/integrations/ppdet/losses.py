@@ -8,8 +8,8 @@ from typing import Any
 import paddle
 from ppdet.modeling.architectures.meta_arch import BaseArch
 
+from ...layers.auxiliary import weigh_losses
 from ...layers.density import density
-from ...registry import did_you_mean
 from .backbone import EffConvResNet
 
 
@@ -39,13 +39,8 @@ def _joining(forward: Any) -> Any:
 
 def _add(backbone: EffConvResNet, outputs: dict[str, Any]) -> None:
     offered = backbone.auxiliary_losses()
-    for name, weight in backbone.auxiliary.items():
-        if name not in offered:
-            raise ValueError(
-                f"EffConvResNet.auxiliary: the network offers no loss '{name}'.{did_you_mean(name, offered)} "
-                f"It offers: {', '.join(sorted(offered)) or 'none'}"
-            )
-        outputs[f"loss_{name}"] = weight * offered[name]
+    for name, loss in weigh_losses(offered, backbone.auxiliary, "EffConvResNet.auxiliary").items():
+        outputs[f"loss_{name}"] = loss
         outputs["loss"] = outputs["loss"] + outputs[f"loss_{name}"]
     if (kept := density(backbone.net)) is not None:
         outputs["density"] = paddle.to_tensor(kept)

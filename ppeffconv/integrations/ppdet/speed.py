@@ -13,8 +13,10 @@ from typing import Any
 import paddle
 
 from ... import accelerate
-from ...benchmark.machine import describe
 from ...models import count_parameters
+from ...utils.files import replacing
+from ...utils.machine import describe
+from ..commands import endless
 from . import callbacks, config, cost
 from .deployed import deploy_features
 from .runner import EffConvTrainer, load_weights
@@ -33,7 +35,7 @@ def compare_steps(cfg: Any, rounds: int = 10) -> dict[str, Any]:
         Median seconds of a step with and without, and the median over the turns of their ratio.
     """
     trainer = EffConvTrainer(cfg, "train")
-    model, batches = trainer.model, iter(trainer.loader)
+    model, batches = trainer.model, endless(trainer.loader)
     model.train()
     times: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(rounds + 1):
@@ -65,16 +67,18 @@ def measure_runs(folders: Sequence[Path], rounds: int = 20) -> None:
     """
     runs = [_open(folder) for folder in folders]
     times = [{name: [] for name in run["work"]} for run in runs]
-    for turn in range(rounds + 1):
-        for run, taken in zip(runs, times):
-            for name, work in run["work"].items():
-                seconds = _seconds(work)
-                if turn:  # the first turn warms up
-                    taken[name].append(1000 * seconds)
+    with paddle.no_grad():
+        for turn in range(rounds + 1):
+            for run, taken in zip(runs, times):
+                for name, work in run["work"].items():
+                    seconds = _seconds(work)
+                    if turn:  # the first turn warms up
+                        taken[name].append(1000 * seconds)
     for run, taken in zip(runs, times):
         milliseconds = {name: round(median(values), 2) for name, values in taken.items()}
         content = {**run["facts"], "milliseconds": milliseconds, "rounds": rounds, "machine": describe()}
-        (run["folder"] / MEASURED).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        with replacing(run["folder"] / MEASURED) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _open(folder: Path) -> dict[str, Any]:
@@ -92,7 +96,7 @@ def _open(folder: Path) -> dict[str, Any]:
     height, width = batch["image"].shape[2:]
     facts = {
         "macs": cost.macs(model, height, width, score.get("sampled_macs")),
-        "params": count_parameters(model.backbone) + count_parameters(model.neck),
+        "params": sum(count_parameters(part) for part in (model.backbone, model.neck) if part is not None),
         "image": [height, width],
     }
     deployed = copy.deepcopy(model)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import yaml
 
 from ...utils.markers import write_between
+from ...utils.tables import spread
 from . import callbacks
 from .speed import MEASURED
 
@@ -46,8 +47,8 @@ def render(rows: list[dict[str, Any]]) -> str:
         times = [run["milliseconds"] for run in runs if "milliseconds" in run]
         cells = [
             f"[{row['config']}]({row['config']}.yaml)",
-            _spread([run["AP"] for run in runs]),
-            _spread([run["AP50"] for run in runs]),
+            spread([run["AP"] for run in runs], 1),
+            spread([run["AP50"] for run in runs], 1),
             _mean([run["density"] for run in runs if "density" in run], "{:.2f}"),
             _mean([run["macs"] / 1e9 for run in runs if "macs" in run], "{:.3f}"),
             _mean([run["params"] / 1e6 for run in runs if "params" in run], "{:.2f}"),
@@ -61,12 +62,6 @@ def render(rows: list[dict[str, Any]]) -> str:
 def write(document: Path, text: str) -> None:
     """Put ``text`` between the markers of ``document``; errors as of `write_between`."""
     write_between(document, MARKER, text)
-
-
-def _spread(values: list[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{mean(values):.1f} ± {stdev(values):.1f} ({len(values)} seeds)"
 
 
 def _mean(values: list[float], form: str) -> str:

@@ -9,7 +9,7 @@ from paddle import Tensor, nn
 from paddleseg.utils import logger
 
 from ...layers import auxiliary_losses, density, set_temperature, temperature_at
-from ...registry import did_you_mean
+from ...layers.auxiliary import weigh_losses
 from ..compat import at_least_1d
 from .adapters import EffConvResNet
 
@@ -52,14 +52,9 @@ def _stock_losses(logits_list: list[Tensor], losses: dict[str, Any], data: dict[
 
 def weighted_losses(net: nn.Layer, weights: dict[str, float]) -> list[Tensor]:
     """The network's own losses of the last forward, times their weights, each [1]; ValueError for one it has not."""
-    offered = auxiliary_losses(net)
-    for name in weights:
-        if name not in offered:
-            raise ValueError(
-                f"EffConvResNet.auxiliary: the network offers no loss '{name}'.{did_you_mean(name, offered)} "
-                f"It offers: {', '.join(sorted(offered)) or 'none'}"
-            )
-    return [at_least_1d(weight * offered[name]) for name, weight in weights.items()]
+    return [
+        at_least_1d(loss) for loss in weigh_losses(auxiliary_losses(net), weights, "model.backbone.auxiliary").values()
+    ]
 
 
 class SamplingTemperature:

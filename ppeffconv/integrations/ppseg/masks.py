@@ -11,8 +11,8 @@ from paddleseg.transforms import Compose
 from paddleseg.utils.utils import set_seed
 from PIL import Image
 
-from ...benchmark.figures import sheet
 from ...models import pictures
+from ...utils.figures import sheet
 from ...utils.optional import require
 from .reading import CheckedReading, read_image
 from .runner import load_trained

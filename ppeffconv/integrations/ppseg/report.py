@@ -11,10 +11,11 @@ from typing import Any
 
 import yaml
 
-from ...benchmark.figures import BLUE, GREEN, ORANGE, VERMILION, sheet
+from ...utils.figures import BLUE, GREEN, ORANGE, VERMILION, sheet
 from ...utils.files import replacing
 from ...utils.markers import write_between
 from ...utils.optional import require
+from ...utils.tables import spread
 from .runner import CONFIG_FILE, RESULT_FILE
 from .speed import SPEED_FILE
 
@@ -70,7 +71,7 @@ def table(rows: list[Row]) -> str:
         times = _times(row)
         cells = [
             f"{series}: {row['label']}",
-            _spread([100 * run["miou"] for run in row["runs"]]),
+            spread([100 * run["miou"] for run in row["runs"]], 1),
             density,
             f"{_mean(row, 'macs') / 1e9:.3f}",
             f"{mean(times):.1f}" if times else "–",
@@ -160,9 +161,3 @@ def _mean(row: Row, key: str) -> float:
 
 def _times(row: Row) -> list[float]:
     return [run["speed"]["milliseconds"] for run in row["runs"] if "speed" in run]
-
-
-def _spread(values: list[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.1f}"
-    return f"{mean(values):.1f} ± {stdev(values):.1f} ({len(values)} seeds)"

@@ -15,8 +15,10 @@ from paddle.io import DistributedBatchSampler
 from paddleseg.cvlibs import SegBuilder
 
 from ... import accelerate, deploy
-from ...benchmark.machine import describe
 from ...utils.files import replacing
+from ...utils.machine import describe
+from ...utils.runtime import threads
+from ..commands import endless
 from .loading import Loader
 from .losses import total_losses
 from .reading import check_dataset
@@ -40,7 +42,7 @@ def compare_steps(cfg: RunConfig, rounds: int = 10) -> dict[str, Any]:
     prepare(model, cfg)
     model.train()
     dataset = check_dataset(builder.train_dataset, True, cfg.run_dir / SKIPPED_FILE)
-    batches = iter(Loader(dataset, batch_sampler=DistributedBatchSampler(dataset, cfg.batch_size, shuffle=True)))
+    batches = endless(Loader(dataset, batch_sampler=DistributedBatchSampler(dataset, cfg.batch_size, shuffle=True)))
     times: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(rounds + 1):
         batch = next(batches)
@@ -104,8 +106,7 @@ def _step(model: nn.Layer, optimizer: Any, losses: dict[str, Any], batch: dict[s
 
 
 def _machine() -> dict[str, Any]:
-    threads = paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"]
-    return {"threads": threads, "machine": describe()}
+    return {"threads": threads(), "machine": describe()}
 
 
 def _seconds(work: Callable[[], Any]) -> float:

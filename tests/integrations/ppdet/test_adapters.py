@@ -124,7 +124,7 @@ def test_the_density_loss_joins_the_total(load):
 def test_a_loss_that_the_network_does_not_offer(load):
     trainer = detector(load, "EffConvResNet.auxiliary.sparse=0.5")
     trainer.model.train()
-    with pytest.raises(ValueError, match="offers no loss 'sparse'"):
+    with pytest.raises(ValueError, match="offers no auxiliary loss 'sparse'"):
         trainer.model(next(iter(trainer.loader)))
 
 

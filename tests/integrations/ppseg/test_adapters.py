@@ -123,7 +123,7 @@ def test_a_loss_that_the_network_does_not_offer():
 
     net = build("BACKBONES", "EffConvResNet", name="sampled_resnet18", kwargs={"width": 8}).net
     net(paddle.randn([1, 3, 16, 16]))
-    with pytest.raises(ValueError, match=r"offers no loss 'sprase'. Did you mean 'sparse'"):
+    with pytest.raises(ValueError, match=r"offers no auxiliary loss 'sprase'. Did you mean 'sparse'"):
         weighted_losses(net, {"sprase": 1})
 
 

@@ -178,7 +178,7 @@ def test_images_smaller_than_the_stride_train(runner, load, data):
         ("model.backbone.depth=3", r"unexpected keyword argument 'depth'"),
         ("model.type=DilatedFNP", r"DilatedFNP"),
         ("train_dataset.num_classes=5", r"`num_classes` is not consistent"),
-        ("model.backbone.auxiliary.spares=1", r"offers no loss 'spares'"),
+        ("model.backbone.auxiliary.spares=1", r"offers no auxiliary loss 'spares'"),
         ("batch_size=9", r"batch_size 9 is more than the 4 training samples"),
         ("iters", r"expected KEY=VALUE"),
     ],

@@ -1,44 +1,12 @@
-"""Octave convolution between tensors, and dense weights cut into its four kernels."""
+"""Dense weights cut into the four kernels of an octave convolution."""
 
 from __future__ import annotations
 
 import paddle
-from paddle import Tensor, nn
+from paddle import Tensor
 
-from ..layers import OctaveMerge, OctConv2D, downsample2, octave_merge
-from ..layers.conv import check_input
+from ..layers import OctConv2D
 from .dense import put
-
-__all__ = ["OctaveMerge", "TensorOctConv2D", "channel_order", "fill_octconv"]
-
-
-class TensorOctConv2D(nn.Layer):
-    """OctConv2D from tensor to tensor, for networks that know no pairs.
-
-    The last int(alpha * in_channels) channels of the input are pooled by 2 to be the low group; the low group of the
-    output is upsampled and concatenated again.
-
-    Args:
-        alpha: share of low-frequency channels of input and output, in [0, 1).
-        kwargs: the others of `OctConv2D`.
-
-    Shapes:
-        [N, in_channels, H, W] -> [N, out_channels, ceil(H / stride), ceil(W / stride)]
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, alpha: float = 0.5, **kwargs) -> None:
-        super().__init__()
-        self.conv = OctConv2D(in_channels, out_channels, kernel_size, alpha_in=alpha, alpha_out=alpha, **kwargs)
-        self.in_channels = in_channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        check_input(x, self.in_channels, "TensorOctConv2D")
-        if self.conv.in_split[1]:
-            high, low = paddle.split(x, list(self.conv.in_split), axis=1)
-            x = high, downsample2(low)
-        y = octave_merge(self.conv(x))
-        # a traced crop forgets the width, for which the next layer asks
-        return y if paddle.in_dynamic_mode() else y.reshape([0, sum(self.conv.out_split), 0, 0])
 
 
 def fill_octconv(conv: OctConv2D, weight: Tensor, bias: Tensor | None = None) -> None:
