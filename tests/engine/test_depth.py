@@ -107,7 +107,7 @@ def test_training(scenes, tmp_path):  # noqa: F811
     before = evaluate_depth(trainer.net, trainer.eval_loader)["rmse"]
     result = trainer.train()
     assert result.best.score < 0.7 * before
-    names = {"best", "config.yaml", "latest", "samples", "train.log", "vdl"}
+    names = {".lock", "best", "config.yaml", "latest", "samples", "train.log", "vdl"}
     assert {path.name for path in result.run_dir.iterdir()} == names
     assert {path.name for path in result.samples_dir.iterdir()} == {
         f"{i}_{k}.png" for i in range(3) for k in ("image", "depth")

@@ -24,7 +24,7 @@ def test_run_folder(make_cfg, tiny_net):
     cfg = make_cfg("Global.epochs=2", "Global.save_interval=2", "Global.use_visualdl=true", EMA={"decay": 0.9})
     result = Trainer(cfg).train()
     run = result.run_dir
-    names = {"best", "config.yaml", "epoch_2", "latest", "samples", "train.log", "vdl"}
+    names = {".lock", "best", "config.yaml", "epoch_2", "latest", "samples", "train.log", "vdl"}
     assert {path.name for path in run.iterdir()} == names
     assert {path.name for path in (run / "latest").iterdir()} == {ck.PARAMS, ck.OPTIMIZER, ck.EMA, ck.STATES}
     saved = load_config(run / "config.yaml")
