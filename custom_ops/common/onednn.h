@@ -157,8 +157,8 @@ class Plan {
   size_t bytes_ = 0;
 };
 
-// The plans used last, by shape and number of threads, which oneDNN fixes when it makes a primitive. A plan in use stays
-// alive when it is dropped here.
+// The plans used last, by shape and number of threads, which oneDNN fixes in a primitive. A plan in use stays alive when
+// it is dropped here.
 class PlanCache {
  public:
   using Key = std::vector<int64_t>;

@@ -1,5 +1,5 @@
-// Convolution of images with tiny rows as one matrix product. oneDNN's direct kernels run along the rows of an image: on rows of
-// two pixels they reach a tenth of their speed, and reordering large weights for them costs more than the product.
+// Convolution of images with tiny rows as one matrix product. oneDNN's direct kernels run along the rows of an image:
+// on rows of two pixels they reach a tenth of their speed, and reordering large weights costs more than the product.
 //
 // Positions are the rows of `columns` [N * OH * OW, C * kh * kw]; weights [O, C * kh * kw] are used as they lie.
 #pragma once
