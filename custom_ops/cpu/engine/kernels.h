@@ -29,17 +29,57 @@ struct Segment {
   int64_t source, dy, dx, channel, count;
 };
 
+// A segment on given maps: its tap, x + 2^32 y; how far it lies behind the window's first pixel; and its 4-byte units.
+struct Tap {
+  int64_t source, at, bytes, units;
+};
+
+// The rows of a block are located together, as a vector of eight numbers.
+constexpr int kRoom = 8;
+
+// A block's output pixels.
+struct Pixels {
+  int64_t index[kRoom], image[kRoom], y[kRoom], x[kRoom];
+};
+
+// In a map the first pixels of a block's windows, which may lie outside: their addresses, and where, x + 2^32 y. The
+// map's last pixel, likewise.
+struct Corner {
+  int64_t address[kRoom], at[kRoom], last;
+};
+
 // What a block of pixels has under one segment: `units` 4-byte units of each row.
 struct Operand {
-  const uint32_t* rows[kRows];
+  const uint32_t* rows[kRoom];
   int64_t units;
 };
 
 // Where the rows of a block go, at their first channel; and what is added to them. Null: nothing.
 template <typename T>
 struct Places {
-  T* out[kRows];
-  const T *add[kRows], *up[kRows];
+  T* out[kRoom];
+  const T *add[kRoom], *up[kRoom];
+};
+
+// A block: its rows, their images, and what they go on from.
+template <typename T>
+struct Head {
+  Places<T> places;
+  int64_t images[kRoom];
+  const float* begun[kRoom];
+  int rows;
+};
+
+// What the blocks of a product read and write.
+template <typename T>
+struct Sites {
+  const Source<T>* sources;
+  int64_t maps;
+  const Tap* taps;
+  int64_t count;
+  const void* zeros;
+  Map<T> out, add, up;
+  Map<float> begun;
 };
 
 // y = act(sum * scale + shift + up + add).
@@ -73,6 +113,8 @@ struct Blend {
 
 template <typename T>
 struct RowFunctions {
+  void (*advance)(Pixels*, int64_t step, int64_t height, int64_t width);
+  void (*locate)(const Sites<T>&, const Pixels&, Corner*, Head<T>*, Operand*);
   void (*multiply)(int rows, const Operand* a, int64_t count, const void* b, int64_t columns, const Result<T>&);
   void (*finish)(const Finish&, const float* tile, int64_t pitch, int rows, const Places<T>&, int64_t channel,
                  int64_t count);

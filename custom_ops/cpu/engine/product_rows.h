@@ -207,9 +207,9 @@ inline void blend(float* heavy, const float* light, int64_t columns, int rows, f
 // kNative: this CPU multiplies bfloat16 by itself.
 template <typename T>
 RowFunctions<T> row_functions() {
-  return {multiply<T, false>, finish<T>, blend};
+  return {advance, locate<T>, multiply<T, false>, finish<T>, blend};
 }
 template <typename T>
 RowFunctions<T> native_row_functions() {
-  return {multiply<T, true>, finish<T>, blend};
+  return {advance, locate<T>, multiply<T, true>, finish<T>, blend};
 }

@@ -3,6 +3,7 @@
 #include "cpu/engine/vectors16.h"
 #include "cpu/engine/ddf_rows.h"
 #include "cpu/engine/maps_rows.h"
+#include "cpu/engine/locate_rows.h"
 #include "cpu/engine/product_rows.h"
 #include "cpu/engine/winograd_rows.h"
 // clang-format on

@@ -46,7 +46,8 @@ class Run {
         run_(functions),
         zeros_(zeros),
         tiles_(reinterpret_cast<float*>(scratch)),
-        all_blocks_((rows.count + kRows - 1) / kRows) {
+        all_blocks_((rows.count + kRows - 1) / kRows),
+        corners_(call.sources.size()) {
     int64_t panels = 0;
     for (const Group& group : product.groups) panels += group.panels.size();
     const auto [by_rows, by_panels] = grid(panels, team.size);
@@ -84,12 +85,13 @@ class Run {
   }
 
   void run_panels(const Group& group, Share panels) {
-    int64_t units = 0, segments = 0;
-    for (const Phase& phase : group.phases) units += phase.units, segments += phase.segments.size();
+    find_taps(group);
+    int64_t units = 0;
+    for (const Phase& phase : group.phases) units += phase.units;
     const bool once = units <= 2 * kDepth;
     // Neighbouring windows share most of what they read. Weights that stay in the cache are multiplied with few pixels
     // at a time, whose results stay there too; others with many, so that they are read seldom.
-    const int64_t read = 4 * units / std::max<int64_t>(segments / 2, 1);
+    const int64_t read = 4 * units / std::max<int64_t>(taps_.size() / 2, 1);
     const bool small = 4 * units * kPanel * panels.size() <= kCachedBytes;
     const int64_t written = 4 * kPanel * product_.tiles * (small ? panels.size() : 1);
     int64_t chunk = std::max(kCachedBytes / (kRows * (read + written)), int64_t{1});
@@ -103,7 +105,7 @@ class Run {
   // All phases of a block at once, or, where their weights do not fit the cache, phase after phase of all blocks.
   void run_chunk(const Group& group, Share panels, Share blocks, bool once) {
     once_ = once;
-    find_operands(group, blocks, segments_of(group));
+    find_operands(blocks);
     const size_t phases = group.phases.size(), step = once ? phases : 1;
     for (size_t phase = 0; phase < phases; phase += step) {
       for (int64_t p = panels.begin; p < panels.end; ++p) {
@@ -128,75 +130,56 @@ class Run {
     if (4 * group.phases[0].units * next.columns * int64_t(group.panels.size()) < kCachedBytes) ahead_left_ = 0;
   }
 
-  static int64_t segments_of(const Group& group) {
-    int64_t count = 0;
-    for (const Phase& phase : group.phases) count += phase.segments.size();
-    return count;
-  }
-
-  // Where the rows of the blocks read and write.
-  void find_operands(const Group& group, Share blocks, int64_t segments) {
-    const Map<T>&out = call_.out, &up = call_.up;
-    per_block_ = segments;
-    if (int64_t(operands_.size()) < blocks.size() * segments) operands_.resize(blocks.size() * segments);
-    if (int64_t(heads_.size()) < blocks.size()) heads_.resize(blocks.size());
-    int64_t last = -1;
-    Pixel pixel{0, 0, 0};
-    for (int64_t b = 0; b < blocks.size(); ++b) {
-      const Share rows = Share::of(rows_.count, blocks.begin + b, all_blocks_);
-      Head& head = heads_[b];
-      head.rows = int(rows.size());
-      Pixel pixels[kRows];
-      for (int r = 0; r < head.rows; ++r) {
-        const int64_t at = rows_.list ? rows_.list[rows.begin + r] : rows.begin + r;
-        pixel = at == last + 1 && last >= 0 ? following(pixel) : pixel_at(at);
-        last = at;
-        pixels[r] = pixel;
-        head.images[r] = pixel.image;
-        head.begun[r] = call_.begun.data ? call_.begun.pixel(at) : nullptr;
-        head.places.out[r] = out.pixel(at);
-        head.places.add[r] = call_.add.data ? call_.add.pixel(at) : nullptr;
-        head.places.up[r] =
-            up.data ? up.pixel((pixel.image * up.height + pixel.y / 2) * up.width + pixel.x / 2) : nullptr;
-      }
-      Operand* to = operands_.data() + b * segments;
-      for (const Phase& phase : group.phases) {
-        for (const Segment& s : phase.segments) read(s, pixels, head.rows, to++);
+  // Where each segment lies behind a window's first pixel.
+  void find_taps(const Group& group) {
+    taps_.clear();
+    for (const Phase& phase : group.phases) {
+      for (const Segment& s : phase.segments) {
+        const Map<T>& map = call_.sources[s.source].map;
+        const int64_t elements = (s.dy * map.width + s.dx) * map.pitch + s.channel;
+        taps_.push_back({s.source, s.dx + (s.dy << 32), elements * int64_t(sizeof(T)), to_units<T>(s.count)});
       }
     }
   }
 
-  Pixel pixel_at(int64_t at) const {
-    const uint32_t plane = call_.out.plane(), width = call_.out.width;  // a mask's list has 32 bits as well
-    const uint32_t image = uint64_t(at) / plane, rest = uint64_t(at) % plane;
-    return {image, rest / width, rest % width};
-  }
-  Pixel following(Pixel p) const {
-    if (++p.x < call_.out.width) return p;
-    p.x = 0;
-    if (++p.y == call_.out.height) p.y = 0, ++p.image;
-    return p;
+  // Where the rows of the blocks read and write.
+  void find_operands(Share blocks) {
+    const int64_t taps = taps_.size();
+    if (int64_t(operands_.size()) < blocks.size() * taps) operands_.resize(blocks.size() * taps);
+    if (int64_t(heads_.size()) < blocks.size()) heads_.resize(blocks.size());
+    const Sites<T> sites{call_.sources.data(), int64_t(call_.sources.size()), taps_.data(), taps, zeros_, call_.out,
+                         call_.add, call_.up, call_.begun};
+    Pixels pixels;
+    Share rows = Share::of(rows_.count, blocks.begin, all_blocks_);
+    for (int64_t b = 0; b < blocks.size(); ++b) {
+      const int64_t end = rows_.count * (blocks.begin + b + 1) / all_blocks_, step = rows.size();
+      if (b > 0) rows = {rows.end, end};
+      if (b == 0 || rows_.list) {
+        find_pixels(rows, &pixels);
+      } else {
+        run_.advance(&pixels, step, call_.out.height, call_.out.width);
+      }
+      heads_[b].rows = int(rows.size());
+      run_.locate(sites, pixels, corners_.data(), &heads_[b], operands_.data() + b * taps);
+    }
   }
 
-  // The values under one tap.
-  void read(const Segment& s, const Pixel* pixels, int rows, Operand* to) const {
-    const Source<T>& from = call_.sources[s.source];
-    const Map<T>& map = from.map;
-    const int64_t top = s.dy - from.padding_h, left = s.dx - from.padding_w;
-    to->units = to_units<T>(s.count);
-    for (int r = 0; r < rows; ++r) {
-      const int64_t y = pixels[r].y * from.stride_h + top, x = pixels[r].x * from.stride_w + left;
-      const bool inside = uint64_t(y) < uint64_t(map.height) && uint64_t(x) < uint64_t(map.width);
-      const T* value = map.pixel((pixels[r].image * map.height + y) * map.width + x) + s.channel;
-      to->rows[r] = reinterpret_cast<const uint32_t*>(inside ? value : zeros_);
+  // Those of a block; from a list no more than there are, and the last one again.
+  void find_pixels(Share rows, Pixels* to) const {
+    const uint32_t plane = call_.out.plane(), width = call_.out.width;  // a mask's list has 32 bits as well
+    for (int64_t r = 0; r < kRoom; ++r) {
+      const int64_t at = rows_.list ? rows_.list[std::min(rows.begin + r, rows.end - 1)] : rows.begin + r;
+      const uint32_t rest = uint64_t(at) % plane;
+      to->index[r] = at, to->image[r] = uint64_t(at) / plane;
+      to->y[r] = rest / width, to->x[r] = rest % width;
     }
   }
 
   // Phases from `phase` on, for one block and panel.
   void multiply(const Group& group, const Panel& panel, int64_t block, size_t phase, size_t end, float* tiles) {
     const int64_t size = kRows * panel.columns;
-    const Head& head = heads_[block];
-    const Operand* operands = operands_.data() + block * per_block_;
+    const Head<T>& head = heads_[block];
+    const Operand* operands = operands_.data() + block * int64_t(taps_.size());
     for (size_t i = 0; i < phase; ++i) operands += group.phases[i].segments.size();
     for (int r = 0; r < head.rows && phase == 0 && call_.begun.data; ++r)
       std::memcpy(tiles + r * panel.columns, head.begun[r] + group.first + panel.first, panel.columns * sizeof(float));
@@ -233,20 +216,13 @@ class Run {
     return channel % kLanes == 0 && (inside || closing) && is_limit(call_.finish.act);
   }
 
-  struct Head {
-    int rows;
-    int64_t images[kRows];
-    const float* begun[kRows];
-    Places<T> places;
-  };
-
-  void finish(const Group& group, const Panel& panel, const Target& to, const Head& head, const float* tile) const {
+  void finish(const Group& group, const Panel& panel, const Target& to, const Head<T>& head, const float* tile) const {
     const int64_t column = group.first + panel.first, own = std::min(panel.columns, group.columns - panel.first);
     const int64_t count = std::min(own, to.count - column);
     if (count > 0) run_.finish(call_.finish, tile, panel.columns, head.rows, head.places, to.channel + column, count);
   }
 
-  void blend(const Group& group, const Panel& panel, const Head& head, float* tiles) const {
+  void blend(const Group& group, const Panel& panel, const Head<T>& head, float* tiles) const {
     const int64_t column = group.first + panel.first, size = kRows * panel.columns;
     float* gates[kRows];
     for (int r = 0; r < head.rows; ++r) gates[r] = call_.blend.gates + head.images[r] * call_.blend.pitch + column;
@@ -262,11 +238,13 @@ class Run {
   float* tiles_;
   const int64_t all_blocks_;
   Share blocks_{0, 0}, panels_{0, 0};
-  int64_t per_block_ = 0, ahead_left_ = 0;
+  int64_t ahead_left_ = 0;
   const char* ahead_ = nullptr;
   bool once_ = true;
+  std::vector<Corner> corners_;    // of each source
+  std::vector<Tap> taps_;          // of all phases' segments
   std::vector<Operand> operands_;  // of each block of a chunk, those of all segments
-  std::vector<Head> heads_;
+  std::vector<Head<T>> heads_;
 };
 
 }  // namespace ppeffconv::engine
