@@ -11,6 +11,7 @@ namespace ppeffconv::engine {
 
 constexpr int kRows = 6;        // pixels of a block: with 4 vectors of columns they fill AVX-512's registers
 constexpr int64_t kPanel = 64;  // most columns of a panel
+constexpr int64_t kHalf = 8;    // columns of a panel that would fill no more than half a vector
 
 // An output pixel.
 struct Pixel {
@@ -59,6 +60,7 @@ template <typename T>
 struct Places {
   T* out[kRoom];
   const T *add[kRoom], *up[kRoom];
+  const float* gate[kRoom];  // SPConv's numbers of the row's image, see Gates
 };
 
 // A block: its rows, their images, and what they go on from.
@@ -79,7 +81,7 @@ struct Sites {
   int64_t count;
   const void* zeros;
   Map<T> out, add, up;
-  Map<float> begun;
+  Map<float> begun, gates;
 };
 
 // y = act(sum * scale + shift + up + add).
@@ -87,15 +89,18 @@ struct Finish {
   const float *scale = nullptr, *shift = nullptr;  // padded with zeros to whole panels
   Act act = Act::kNone;
   int64_t channels = 0, pitch = 0;  // of the output
+  int64_t gates = 0;                // SPConv: channels of each of its three numbers
 };
 
-// The sums of a product's block, which go on from those in `from`, go into a tile; or, finished, to their places from
-// `channel` on.
+// The sums of a product's block, which go on from those in `from`. They go into a tile; or, finished, to their places
+// from `channel` on; or both.
 template <typename T>
 struct Result {
   const float* from;  // null: from zero
-  float* tile;
-  const Places<T>* places;  // null: into the tile
+  bool gated;         // times SPConv's ratio
+  float* tile;        // null: not kept
+  bool delivers;
+  const Places<T>* places;
   const Finish* finish;
   int64_t channel;
   // weights that are needed next: a cache line is fetched with every unit of depth, or always the same one
@@ -103,10 +108,10 @@ struct Result {
   int64_t ahead_step;
 };
 
-// SPConv: two tiles, V3 and V1, and their gates [image][channel], padded to panels. With `logits` the tiles are the
-// branches' means, and the gates follow from them; else the gates blend the tiles.
-struct Blend {
-  float* gates = nullptr;
+// SPConv's gates b of an image, by which its branches V3 and V1 are blended: b V3 + (1 - b) V1. What is summed is
+// V3 b / (1 - b) + V1, so that one product gives both. There are three numbers a channel, [3][pitch]: scale 1 - b,
+// shift b shift3 + (1 - b) shift1, and ratio b / (1 - b). They follow from the branches' means, sigmoid(logits (V3 - V1)).
+struct Gates {
   const float *shift3 = nullptr, *shift1 = nullptr, *logits = nullptr;
   int64_t pitch = 0;
 };
@@ -118,8 +123,7 @@ struct RowFunctions {
   void (*multiply)(int rows, const Operand* a, int64_t count, const void* b, int64_t columns, const Result<T>&);
   void (*finish)(const Finish&, const float* tile, int64_t pitch, int rows, const Places<T>&, int64_t channel,
                  int64_t count);
-  void (*blend)(float* heavy, const float* light, int64_t columns, int rows, float* const* gates, const Blend&,
-                int64_t column);
+  void (*open)(const float* heavy, const float* light, int64_t columns, int rows, float* const* to, const Gates&);
 };
 
 template <typename T>

@@ -66,6 +66,7 @@ void locate(const Sites<T>& sites, const Pixels& pixels, Corner* corners, Head<T
   place(sites.add, index, head->places.add);
   place(up, (image * up.height + (y >> 1)) * up.width + (x >> 1), head->places.up);
   place(sites.begun, index, head->begun);
+  place(sites.gates, image, head->places.gate);
   store_rows(head->images, image);
   for (int64_t i = 0; i < sites.maps; ++i) find_corner(sites.sources[i], image, y, x, corners + i);
   find_taps(corners, sites.taps, sites.count, sites.zeros, operands);

@@ -3,7 +3,7 @@
 //
 // A product has one or more phases, each over some segments of the sources and into one tile of results; a phase may
 // go on from what another has summed. The plain convolution is one phase; nested filters share their centre's; SPConv's
-// two branches are two tiles that are blended. Blocks of columns with segments of their own are groups.
+// two branches are two, between which the gates come in. Blocks of columns with segments of their own are groups.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +27,7 @@ struct Phase {
   int tile = 0, from = kNothing;
   std::vector<float> weights;  // only until they are packed
   int64_t units = 0;           // 4-byte ones of its depth
+  bool gated = false;          // SPConv: what it goes on from is multiplied by the gates' ratio
   bool completes = false;      // nothing is added to the tile after it
   bool kept = false;           // a later phase goes on from the tile
 
@@ -39,6 +40,7 @@ struct Phase {
 
 struct Panel {
   int64_t first, columns;
+  int64_t width;                 // of its weights: fewer where half a vector is enough
   std::vector<int64_t> offsets;  // of each phase's weights
 };
 
@@ -84,7 +86,7 @@ std::vector<Phase> cut_phases(std::vector<Phase> phases, int64_t columns) {
     const float* weights = phase.weights.data();
     for (size_t i = 0; i < phase.segments.size();) {
       Phase part;
-      part.tile = phase.tile, part.from = i == 0 ? phase.from : phase.tile;
+      part.tile = phase.tile, part.from = i == 0 ? phase.from : phase.tile, part.gated = phase.gated && i == 0;
       for (; i < phase.segments.size() && (part.segments.empty() || part.depth() + phase.segments[i].count <= most);
            ++i)
         part.segments.push_back(phase.segments[i]);
@@ -129,10 +131,11 @@ Product<T> pack(std::vector<Group> groups, int tiles) {
     const int64_t vectors = (group.columns + kLanes - 1) / kLanes, panels = (vectors * kLanes + kPanel - 1) / kPanel;
     for (int64_t p = 0; p < panels; ++p) {
       const Share share = Share::of(vectors, p, panels);
-      Panel panel{share.begin * kLanes, share.size() * kLanes, {}};
+      Panel panel{share.begin * kLanes, share.size() * kLanes, share.size() * kLanes, {}};
+      if (sizeof(T) == 4 && group.columns <= kHalf) panel.width = kHalf;
       for (const Phase& phase : group.phases) {
         panel.offsets.push_back(total);
-        total += phase.units * kPerUnit * panel.columns;
+        total += phase.units * kPerUnit * panel.width;
       }
       group.panels.push_back(std::move(panel));
     }
@@ -148,7 +151,7 @@ Product<T> pack(std::vector<Group> groups, int tiles) {
         const int64_t columns = std::min(panel.columns, group.columns - panel.first);
         for (int64_t k = 0; k < depth; ++k) {
           const float* from = phase.weights.data() + k * group.columns + panel.first;
-          T* row = to + k / kPerUnit * kPerUnit * panel.columns + k % kPerUnit;
+          T* row = to + k / kPerUnit * kPerUnit * panel.width + k % kPerUnit;
           for (int64_t c = 0; c < columns; ++c) row[c * kPerUnit] = to_element(from[c], T{});
         }
       }

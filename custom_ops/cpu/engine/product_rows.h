@@ -51,27 +51,55 @@ inline void store_finished(T* to, Floats value) {
 #endif
   store_part(to, value);
 }
+template <typename V>
+inline V load_lanes(const float* from) {
+  V value;
+  __builtin_memcpy(&value, from, sizeof value);
+  return value;
+}
+template <typename V>
+inline V load_lanes(const bfloat16* from) {
+  return load_part(from);
+}
 
-// The sums of a row, from registers to where they belong; the activation is a limit.
-template <typename T, bool kNative, int N>
-inline __attribute__((always_inline)) void deliver(const Floats (&sum)[N], const Result<T>& to, int row,
-                                                   int64_t channel) {
+// The sums of a row, from registers to where they belong; the activation is a limit. V: whole or half vectors.
+template <typename T, bool kNative, typename V, int N>
+inline __attribute__((always_inline)) void deliver(const V (&sum)[N], const Result<T>& to, int row, int64_t channel) {
   const Places<T>& places = *to.places;
   const T *up = places.up[row], *add = places.add[row];
-  const float *scale = to.finish->scale, *shift = to.finish->shift;
+  const float *gate = places.gate[row], *scale = gate ? gate : to.finish->scale;
+  const float* shift = gate ? gate + to.finish->gates : to.finish->shift;
   const Act act = to.finish->act;
   T* out = places.out[row] + channel;
 #pragma GCC unroll 4
   for (int n = 0; n < N; ++n) {
-    const int64_t c = n * kPartLanes;
-    Floats y = sum[n];
-    if (scale) y *= load_part(scale + channel + c);
-    if (shift) y += load_part(shift + channel + c);
-    if (up) y += load_part(up + channel + c);
-    if (add) y += load_part(add + channel + c);
-    if (act != Act::kNone) y = y < 0 ? Floats{} : y;
-    if (act == Act::kRelu6) y = y > 6 ? splat(6) : y;
-    store_finished<kNative>(out + c, y);
+    const int64_t c = n * int64_t(sizeof(V) / 4);
+    V y = sum[n];
+    if (scale) y *= load_lanes<V>(scale + channel + c);
+    if (shift) y += load_lanes<V>(shift + channel + c);
+    if (up) y += load_lanes<V>(up + channel + c);
+    if (add) y += load_lanes<V>(add + channel + c);
+    if (act != Act::kNone) y = y < 0 ? V{} : y;
+    if (act == Act::kRelu6) y = y > 6 ? 6 - V{} : y;
+    if constexpr (sizeof(V) == sizeof(Floats)) {
+      store_finished<kNative>(out + c, y);
+    } else {
+      __builtin_memcpy(out + c, &y, sizeof y);
+    }
+  }
+}
+
+// What a row's sums go on from.
+template <typename T, typename V, int N>
+inline __attribute__((always_inline)) void begin(V (&sum)[N], const Result<T>& to, int row, int64_t column,
+                                                 int64_t pitch) {
+  const float* from = to.from ? to.from + column + row * pitch : nullptr;
+  const float* ratio = to.gated ? to.places->gate[row] + 2 * to.finish->gates + to.channel + column : nullptr;
+#pragma GCC unroll 4
+  for (int n = 0; n < N; ++n) {
+    const int64_t c = n * int64_t(sizeof(V) / 4);
+    sum[n] = from ? load_lanes<V>(from + c) : V{};
+    if (ratio) sum[n] *= load_lanes<V>(ratio + c);
   }
 }
 
@@ -83,10 +111,7 @@ inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, i
   Floats sum[R][N];
   const char* ahead = to.ahead;
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) sum[r][n] = to.from ? load(to.from + column + r * pitch + n * kPartLanes) : Floats{};
-  }
+  for (int r = 0; r < R; ++r) begin(sum[r], to, r, column, pitch);
   for (const Operand* end = a + count; a != end; ++a) {
     const uint32_t* pixels[R];
 #pragma GCC unroll 8
@@ -103,21 +128,67 @@ inline void multiply_block(const Operand* a, int64_t count, const uint32_t* b, i
     }
     for (; k < a->units; ++k, b += pitch) multiply_unit<T, kNative, R, N>(sum, pixels, k, b);
   }
-  if (to.places) {
+  if (to.tile) {
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) deliver<T, kNative, N>(sum[r], to, r, to.channel + column);
-    return;
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) store(to.tile + column + r * pitch + n * kPartLanes, sum[r][n]);
+    }
   }
+  if (!to.delivers) return;
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) deliver<T, kNative>(sum[r], to, r, to.channel + column);
+}
+
+typedef float HalfFloats __attribute__((vector_size(4 * kHalf)));
+
+// R pixels times half a vector of columns, whose tile is as wide as a whole one. Two sums of each, so that one need not
+// wait for the other.
+template <int R>
+inline void multiply_half(const Operand* a, int64_t count, const float* b, const Result<float>& to) {
+  HalfFloats sum[R][1], other[R];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) begin(sum[r], to, r, 0, kLanes), other[r] = HalfFloats{};
+  for (const Operand* end = a + count; a != end; ++a) {
+    const float* pixels[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) pixels[r] = reinterpret_cast<const float*>(a->rows[r]);
+    int64_t k = 0;
+    for (; k + 4 <= a->units; k += 4, b += 4 * kHalf) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) {
+        const HalfFloats columns = load_lanes<HalfFloats>(b + i * kHalf);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) (i % 2 ? other[r] : sum[r][0]) += columns * pixels[r][k + i];
+      }
+    }
+    for (; k < a->units; ++k, b += kHalf) {
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sum[r][0] += load_lanes<HalfFloats>(b) * pixels[r][k];
+    }
+  }
+  const Finish& finish = *to.finish;
+  const HalfFloats zeros{};
+  const bool pads = to.channel + kHalf >= finish.channels && to.channel + kHalf < finish.pitch;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int n = 0; n < N; ++n) store(to.tile + column + r * pitch + n * kPartLanes, sum[r][n]);
+    sum[r][0] += other[r];
+    if (to.tile) {
+      __builtin_memcpy(to.tile + r * kLanes, &sum[r][0], sizeof zeros);
+      __builtin_memcpy(to.tile + r * kLanes + kHalf, &zeros, sizeof zeros);
+    }
+    if (!to.delivers) continue;
+    deliver<float, false>(sum[r], to, r, to.channel);
+    if (pads) __builtin_memcpy(to.places->out[r] + to.channel + kHalf, &zeros, sizeof zeros);
   }
 }
 
 template <typename T, bool kNative, int R>
 void multiply_rows(const Operand* a, int64_t count, const void* b, int64_t columns, const Result<T>& to) {
   const auto* panel = static_cast<const uint32_t*>(b);
+  if constexpr (sizeof(T) == 4) {
+    if (columns == kHalf) return multiply_half<R>(a, count, static_cast<const float*>(b), to);
+  }
 #if VECTOR_BYTES == 64
   switch (columns / kLanes) {
     case 1:
@@ -156,14 +227,25 @@ void multiply(int rows, const Operand* a, int64_t count, const void* b, int64_t 
 }
 
 template <typename T>
-inline __attribute__((always_inline)) V16 finished(const Finish& f, const float* tile, const T* up, const T* add,
-                                                   int64_t channel, int64_t c) {
+inline __attribute__((always_inline)) V16 finished(const float* scale, const float* shift, Act act, const float* tile,
+                                                   const T* up, const T* add, int64_t channel, int64_t c) {
   V16 sum = load16(tile + c);
-  if (f.scale) sum = sum * load16(f.scale + channel + c);
-  if (f.shift) sum = sum + load16(f.shift + channel + c);
+  if (scale) sum = sum * load16(scale + channel + c);
+  if (shift) sum = sum + load16(shift + channel + c);
   if (up) sum = sum + load16(up + channel + c);
   if (add) sum = sum + load16(add + channel + c);
-  return activate(sum, f.act);
+  return activate(sum, act);
+}
+
+// Fewer than a whole vector's elements.
+template <typename T>
+inline void copy_some(const T* from, int64_t count, T* to) {
+#pragma GCC unroll 4
+  for (int64_t part = kLanes / 2; part > 0; part /= 2) {
+    if ((count & part) == 0) continue;
+    __builtin_memcpy(to, from, part * sizeof(T));
+    from += part, to += part;
+  }
 }
 
 // A tile to its places, for `count` channels from `channel` on.
@@ -175,12 +257,14 @@ void finish(const Finish& f, const float* tile, int64_t pitch, int rows, const P
   const int64_t whole = last && channel % kLanes == 0 ? round_up(count, kLanes) : count / kLanes * kLanes;
   for (int r = 0; r < rows; ++r, tile += pitch) {
     const T *up = places.up[r], *add = places.add[r];
+    const float *gate = places.gate[r], *scale = gate ? gate : f.scale, *shift = gate ? gate + f.gates : f.shift;
     T* y = places.out[r] + channel;
-    for (int64_t c = 0; c < whole; c += kLanes) store16(y + c, finished(f, tile, up, add, channel, c));
+    for (int64_t c = 0; c < whole; c += kLanes)
+      store16(y + c, finished(scale, shift, f.act, tile, up, add, channel, c));
     if (whole < count) {
       T rest[kLanes];
-      store16(rest, finished(f, tile, up, add, channel, whole));
-      for (int64_t c = whole; c < count; ++c) y[c] = rest[c - whole];
+      store16(rest, finished(scale, shift, f.act, tile, up, add, channel, whole));
+      copy_some(rest, count - whole, y + whole);
     }
     if (last) {
       for (int64_t c = whole < count ? count : whole; c < f.pitch - channel; ++c) y[c] = T{};
@@ -188,18 +272,19 @@ void finish(const Finish& f, const float* tile, int64_t pitch, int rows, const P
   }
 }
 
-// SPConv: the gates from the branches' means, or the fusion b V3 + (1 - b) V1 = V1 + b (V3 - V1) in the first tile.
-inline void blend(float* heavy, const float* light, int64_t columns, int rows, float* const* gates, const Blend& blend,
-                  int64_t column) {
+// SPConv: the gates of images, a row each, from their branches' means.
+inline void open(const float* heavy, const float* light, int64_t columns, int rows, float* const* to, const Gates& g) {
+  const V16 most = splat16(0x1p60f);  // b is one there, and 1 - b a number that can be divided by
   for (int r = 0; r < rows; ++r, heavy += columns, light += columns) {
     for (int64_t c = 0; c < columns; c += kLanes) {
-      const V16 one = load16(light + c) + load16(blend.shift1 + column + c);
-      const V16 difference = load16(heavy + c) + load16(blend.shift3 + column + c) - one;
-      if (blend.logits == nullptr) {
-        store16(heavy + c, one + load16(gates[r] + c) * difference);
-        continue;
-      }
-      store16(gates[r] + c, activate(difference * load16(blend.logits + column + c), Act::kSigmoid));
+      const V16 shift3 = load16(g.shift3 + c), shift1 = load16(g.shift1 + c);
+      V16 ratio = (load16(heavy + c) + shift3 - load16(light + c) - shift1) * load16(g.logits + c), scale;
+      for (Floats& part : ratio.part) part = exponential(part);
+      ratio = smaller(ratio, most);
+      for (int i = 0; i < kParts; ++i) scale.part[i] = splat(1) / (splat(1) + ratio.part[i]);
+      store16(to[r] + c, scale);
+      store16(to[r] + g.pitch + c, (ratio * shift3 + shift1) * scale);
+      store16(to[r] + 2 * g.pitch + c, ratio);
     }
   }
 }
@@ -207,9 +292,9 @@ inline void blend(float* heavy, const float* light, int64_t columns, int rows, f
 // kNative: this CPU multiplies bfloat16 by itself.
 template <typename T>
 RowFunctions<T> row_functions() {
-  return {advance, locate<T>, multiply<T, false>, finish<T>, blend};
+  return {advance, locate<T>, multiply<T, false>, finish<T>, open};
 }
 template <typename T>
 RowFunctions<T> native_row_functions() {
-  return {advance, locate<T>, multiply<T, true>, finish<T>, blend};
+  return {advance, locate<T>, multiply<T, true>, finish<T>, open};
 }

@@ -26,9 +26,10 @@ struct Call {
   std::vector<Source<T>> sources;
   Map<T> out, add, up;
   Map<float> begun;  // what the first tile goes on from
+  Map<float> gates;  // SPConv: of each image, see Gates
   Finish finish;
-  std::vector<Target> targets;  // of each tile; after a blend only the first
-  Blend blend;
+  std::vector<Target> targets;  // of each tile
+  Gates opens;                  // SPConv: the product is one of means, and its two tiles give `gates`
 
   explicit Call(const Map<T>& to) : out(to) { finish.channels = to.channels, finish.pitch = to.pitch; }
 };
@@ -148,7 +149,7 @@ class Run {
     if (int64_t(operands_.size()) < blocks.size() * taps) operands_.resize(blocks.size() * taps);
     if (int64_t(heads_.size()) < blocks.size()) heads_.resize(blocks.size());
     const Sites<T> sites{call_.sources.data(), int64_t(call_.sources.size()), taps_.data(), taps, zeros_, call_.out,
-                         call_.add, call_.up, call_.begun};
+                         call_.add, call_.up, call_.begun, call_.gates};
     Pixels pixels;
     Share rows = Share::of(rows_.count, blocks.begin, all_blocks_);
     for (int64_t b = 0; b < blocks.size(); ++b) {
@@ -185,35 +186,37 @@ class Run {
       std::memcpy(tiles + r * panel.columns, head.begun[r] + group.first + panel.first, panel.columns * sizeof(float));
     for (; phase < end; ++phase) {
       const Phase& what = group.phases[phase];
-      const Target* target = what.completes && size_t(what.tile) < call_.targets.size() && !call_.blend.gates
-                                 ? &call_.targets[what.tile]
-                                 : nullptr;
-      const bool direct = target && !what.kept && deliverable(group, panel, *target), fetch = ahead_left_ > 0;
+      const Target* target =
+          what.completes && size_t(what.tile) < call_.targets.size() ? &call_.targets[what.tile] : nullptr;
+      const bool direct = target && deliverable(group, panel, *target), fetch = ahead_left_ > 0;
       float* tile = tiles + what.tile * size;
       const Result<T> to{what.from == kNothing ? nullptr : tiles + what.from * size,
-                         tile,
-                         direct ? &head.places : nullptr,
+                         what.gated && call_.gates.data,
+                         direct && !what.kept ? nullptr : tile,
+                         direct,
+                         &head.places,
                          &call_.finish,
                          group.first + panel.first + (target ? target->channel : 0),
                          fetch ? ahead_ : reinterpret_cast<const char*>(tile),
                          fetch ? kAlign : 0};
       run_.multiply(head.rows, operands, what.segments.size(), product_.weights->data() + panel.offsets[phase],
-                    panel.columns, to);
+                    panel.width, to);
       operands += what.segments.size();
       if (fetch) ahead_ += what.units * kAlign, ahead_left_ -= what.units * kAlign;
       if (target && !direct) finish(group, panel, *target, head, tile);
     }
-    if (call_.blend.gates && end == group.phases.size()) blend(group, panel, head, tiles);
+    if (call_.opens.logits && end == group.phases.size()) open(group, panel, head, tiles);
   }
 
-  // Whether the results can go from registers to the output: whole vectors that are the group's own, or whose rest is
-  // the pixel's padding. A curve would need the registers.
+  // Whether the results can go from registers to the output: whole vectors, or halves, that are the group's own or whose
+  // rest is the pixel's padding. A curve would need the registers.
   bool deliverable(const Group& group, const Panel& panel, const Target& target) const {
-    const int64_t column = group.first + panel.first, own = std::min(panel.columns, group.columns - panel.first);
-    const int64_t channel = target.channel + column, end = channel + panel.columns;
-    const bool inside = own == panel.columns && column + own <= target.count && end < call_.out.channels;
-    const bool closing = channel + own == call_.out.channels && end == call_.out.pitch;
-    return channel % kLanes == 0 && (inside || closing) && is_limit(call_.finish.act);
+    const int64_t column = group.first + panel.first, own = std::min(panel.width, group.columns - panel.first);
+    const int64_t channel = target.channel + column, end = channel + panel.width;
+    const bool half = panel.width < kLanes;  // which pads by itself
+    const bool inside = own == panel.width && column + own <= target.count && end < call_.out.channels;
+    const bool closing = channel + own == call_.out.channels && (half || end == call_.out.pitch);
+    return channel % std::min(panel.width, kLanes) == 0 && (inside || closing) && is_limit(call_.finish.act);
   }
 
   void finish(const Group& group, const Panel& panel, const Target& to, const Head<T>& head, const float* tile) const {
@@ -222,12 +225,13 @@ class Run {
     if (count > 0) run_.finish(call_.finish, tile, panel.columns, head.rows, head.places, to.channel + column, count);
   }
 
-  void blend(const Group& group, const Panel& panel, const Head<T>& head, float* tiles) const {
-    const int64_t column = group.first + panel.first, size = kRows * panel.columns;
-    float* gates[kRows];
-    for (int r = 0; r < head.rows; ++r) gates[r] = call_.blend.gates + head.images[r] * call_.blend.pitch + column;
-    run_.blend(tiles, tiles + size, panel.columns, head.rows, gates, call_.blend, column);
-    for (const Target& target : call_.targets) finish(group, panel, target, head, tiles);
+  void open(const Group& group, const Panel& panel, const Head<T>& head, const float* tiles) const {
+    const int64_t column = group.first + panel.first;
+    const Gates& from = call_.opens;
+    float* to[kRows];
+    for (int r = 0; r < head.rows; ++r) to[r] = call_.gates.pixel(head.images[r]) + column;
+    run_.open(tiles, tiles + kRows * panel.columns, panel.columns, head.rows, to,
+              {from.shift3 + column, from.shift1 + column, from.logits + column, from.pitch});
   }
 
   const Product<T>& product_;

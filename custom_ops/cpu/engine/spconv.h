@@ -25,9 +25,9 @@ class SPConv : public Operation<T> {
     shift3_ = d.vector("shift3", channels_), shift1_ = d.vector("shift1", channels_);
     gate_ = d.vector("gate", channels_);
     if (!grouped.data) return;
-    product_ = pack<T>(groups(grouped.data, pointwise.data, redundant.data), 2);
+    product_ = pack<T>(groups(grouped.data, pointwise.data, redundant.data), 1);
     if (may_winograd()) {
-      pointwise_ = pack<T>(without_windows(pointwise.data, redundant.data), 2);
+      pointwise_ = pack<T>(without_windows(pointwise.data, redundant.data), 1);
       const int64_t own = heavy_ / groups_, columns = channels_ / groups_;
       for (int64_t g = 0; g < groups_; ++g) {
         winograd_.emplace_back().pack_weights(own, columns, [&](int64_t o, int64_t c, int64_t t) {
@@ -35,14 +35,7 @@ class SPConv : public Operation<T> {
         });
       }
     }
-    sums_ = product_;
-    for (Group& group : sums_.groups) {
-      for (Phase& phase : group.phases) {
-        const int64_t depth = phase.depth();
-        phase.segments.assign(1, {0, 0, 0, depth_, depth});
-        depth_ += depth;
-      }
-    }
+    find_means();
   }
 
   bool add = false;
@@ -57,9 +50,9 @@ class SPConv : public Operation<T> {
     Call<T> call(b.out);
     call.sources = {windows_.over(b.in[0]), {pooled_ ? pool(b) : b.in[0]}};
     const int64_t pitch = round_up(channels_, kPanel) + kPanel;
-    float* gates = b.template scratch<float>(b.out.batch * pitch);
-    find_gates(b, call, gates, pitch);
-    call.blend = {gates, shift3_.data(), shift1_.data(), nullptr, pitch};
+    call.gates = {b.template scratch<float>(b.out.batch * 3 * pitch), b.out.batch, 1, 1, channels_, 3 * pitch};
+    call.finish.gates = pitch;
+    find_gates(b, call);
     call.finish.act = act_;
     if (add) call.add = b.in[1];
     call.targets = {{0, channels_}};
@@ -80,14 +73,18 @@ class SPConv : public Operation<T> {
            Winograd::pays(own, channels_ / groups_);
   }
   std::vector<Group> without_windows(const float* pointwise, const float* redundant) const {
-    PhaseBuilder<T> heavy(channels_, 0, 0), light(channels_, 1);
+    PhaseBuilder<T> heavy(channels_, 0, 0), light(channels_, 0, 0);
     const int64_t rest = in_channels_ - heavy_;
     heavy.add(1, 0, 0, 0, heavy_, [&](int64_t c, int64_t k) { return pointwise[k * heavy_ + c]; });
     light.add(1, 0, 0, heavy_, rest, [&](int64_t c, int64_t k) { return redundant[k * rest + c]; });
     std::vector<Group> one(1, {0, channels_, {}, {}});
-    one[0].phases.push_back(heavy.take());
-    one[0].phases.push_back(light.take());
+    add_branches(&one[0], heavy.take(), light.take());
     return one;
+  }
+  static void add_branches(Group* group, Phase heavy, Phase light) {
+    light.gated = true;
+    group->phases.push_back(std::move(heavy));
+    group->phases.push_back(std::move(light));
   }
   Map<T> by_winograd(Binder<T>& b) const {
     const Map<T> sums = b.scratch_map({b.out.batch, b.out.height, b.out.width, channels_});
@@ -106,7 +103,7 @@ class SPConv : public Operation<T> {
     const int64_t own = heavy_ / groups_, per_group = channels_ / groups_, together = groups_ / merged;
     std::vector<Group> all;
     for (int64_t g = 0; g < merged; ++g) {
-      PhaseBuilder<T> heavy(columns, 0), light(columns, 1);
+      PhaseBuilder<T> heavy(columns), light(columns, 0, 0);
       const int64_t begin = g * own * together, end = begin + own * together, o = g * columns;
       const auto point = [&](int64_t first) {
         return [=](int64_t c, int64_t k) { return pointwise[(o + k) * heavy_ + first + c]; };
@@ -130,8 +127,7 @@ class SPConv : public Operation<T> {
       const int64_t rest = in_channels_ - heavy_;
       light.add(1, 0, 0, heavy_, rest, [&](int64_t c, int64_t k) { return redundant[(o + k) * rest + c]; });
       Group group{o, columns, {}, {}};
-      group.phases.push_back(heavy.take());
-      group.phases.push_back(light.take());
+      add_branches(&group, heavy.take(), light.take());
       all.push_back(std::move(group));
     }
     return all;
@@ -154,55 +150,95 @@ class SPConv : public Operation<T> {
     return to;
   }
 
-  // The mean of what lies under each segment, and the product with that instead of pixels.
-  void find_gates(Binder<T>& b, const Call<T>& call, float* gates, int64_t pitch) const {
+  // What lies under some segments, which differ in the tap's row alone: the rows' sums are theirs.
+  struct Strip {
+    Segment segment;
+    std::vector<std::pair<int64_t, int64_t>> taps;  // the row, and where its mean goes
+  };
+
+  // The product with means: the same weights, on one pixel of a map that holds what lies under each segment.
+  void find_means() {
+    sums_ = product_, sums_.tiles = 2;
+    for (Group& group : sums_.groups) {
+      bool light = false;
+      for (Phase& phase : group.phases) {
+        const bool begins = phase.gated;
+        light = light || begins;
+        phase.gated = false, phase.tile = light;
+        phase.from = begins || phase.from == kNothing ? kNothing : phase.tile;
+        const int64_t depth = phase.depth();
+        int64_t at = depth_;
+        for (const Segment& s : phase.segments) add_to_strip(s, at), at += s.count;
+        phase.segments.assign(1, {0, 0, 0, depth_, depth});
+        depth_ += depth;
+      }
+    }
+  }
+  void add_to_strip(const Segment& s, int64_t at) {
+    for (Strip& strip : strips_) {
+      const Segment& o = strip.segment;
+      if (o.source == s.source && o.dx == s.dx && o.channel == s.channel && o.count == s.count)
+        return strip.taps.emplace_back(s.dy, at), void();
+    }
+    strips_.push_back({s, {{s.dy, at}}});
+  }
+
+  void find_gates(Binder<T>& b, const Call<T>& call) const {
     const int64_t batch = b.out.batch, padded = round_up(depth_, kPanel) + kPanel;
     const Map<T> means{b.template scratch<T>(batch * padded), batch, 1, 1, depth_, padded};
     int64_t widest = 0;
-    for (const Group& group : product_.groups) {
-      for (const Phase& phase : group.phases) {
-        for (const Segment& s : phase.segments) widest = std::max(widest, round_up(s.count, kPanel));
-      }
+    size_t most = 0;
+    for (const Strip& s : strips_) {
+      widest = std::max(widest, round_up(s.segment.count, kPanel)), most = std::max(most, s.taps.size());
     }
-    float* sums = b.template scratch<float>(b.threads * widest);
+    const int64_t room = (most + 1) * widest;
+    float* sums = b.template scratch<float>(b.threads * room);
     b.task([=, sources = call.sources, out = b.out, run = pick_map_functions<T>(), this](Team team) {
-      std::vector<std::pair<const Segment*, int64_t>> parts;
-      int64_t depth = 0;
-      for (const Group& group : product_.groups) {
-        for (const Phase& phase : group.phases) {
-          for (const Segment& s : phase.segments) parts.emplace_back(&s, depth), depth += s.count;
-        }
-      }
-      const Share share = team.share(batch * parts.size());
+      const Share share = team.share(batch * strips_.size());
       for (int64_t k = share.begin; k < share.end; ++k) {
-        const int64_t image = k / parts.size();
-        const auto [segment, at] = parts[k % parts.size()];
-        float* sum = sums + team.rank * widest;
-        std::fill(sum, sum + widest, 0.0f);
-        add_up(sources[segment->source], *segment, image, out, run, sum);
-        T* mean = means.pixel(image) + at;
-        for (int64_t c = 0; c < segment->count; ++c) mean[c] = to_element(sum[c] / out.plane(), T{});
+        const Strip& strip = strips_[k % strips_.size()];
+        const int64_t image = k / strips_.size();
+        float* sum = sums + team.rank * room;
+        std::fill(sum, sum + room, 0.0f);
+        add_up(sources[strip.segment.source], strip, image, out, run, sum, widest);
+        for (const auto& [dy, at] : strip.taps) {
+          sum += widest;
+          T* mean = means.pixel(image) + at;
+          for (int64_t c = 0; c < strip.segment.count; ++c) mean[c] = to_element(sum[c] / out.plane(), T{});
+        }
       }
     });
     Call<T> one(Map<T>{nullptr, batch, 1, 1, channels_, 0});
     one.sources = {{means}};
-    one.blend = {gates, shift3_.data(), shift1_.data(), gate_.data(), pitch};
+    one.gates = call.gates;
+    one.opens = {shift3_.data(), shift1_.data(), gate_.data(), call.finish.gates};
     b.product(&sums_, std::move(one));
   }
 
-  // Row by row the input's pixels under one tap of all windows.
-  static void add_up(const Source<T>& source, const Segment& s, int64_t image, const Map<T>& out,
-                     const MapFunctions<T>& run, float* sum) {
+  // Sums of the input's pixels under the taps of all windows: each row's, and from those each tap's, `widest` apart.
+  static void add_up(const Source<T>& source, const Strip& strip, int64_t image, const Map<T>& out,
+                     const MapFunctions<T>& run, float* sums, int64_t widest) {
     const Map<T>& map = source.map;
+    const Segment& s = strip.segment;
     const auto first = [](int64_t offset, int64_t stride) { return offset >= 0 ? 0 : (-offset + stride - 1) / stride; };
     const int64_t left = s.dx - source.padding_w, begin = first(left, source.stride_w);
-    const int64_t end = std::min(out.width, (map.width - 1 - left) / source.stride_w + 1);
     if (map.width - 1 < left) return;
-    for (int64_t y = 0; y < out.height; ++y) {
-      const int64_t row = y * source.stride_h - source.padding_h + s.dy;
-      if (row < 0 || row >= map.height || begin >= end) continue;
-      const T* from = map.pixel((image * map.height + row) * map.width + begin * source.stride_w + left) + s.channel;
-      run.sum(from, source.stride_w * map.pitch, end - begin, 0, s.count, sum);
+    const int64_t end = std::min(out.width, (map.width - 1 - left) / source.stride_w + 1);
+    for (int64_t row = 0; row < map.height && begin < end; ++row) {
+      bool known = false;
+      for (size_t t = 0; t < strip.taps.size(); ++t) {
+        const int64_t y = row + source.padding_h - strip.taps[t].first;
+        if (y < 0 || y % source.stride_h != 0 || y / source.stride_h >= out.height) continue;
+        if (!known) {
+          std::fill(sums, sums + s.count, 0.0f);
+          const T* from =
+              map.pixel((image * map.height + row) * map.width + begin * source.stride_w + left) + s.channel;
+          run.sum(from, source.stride_w * map.pitch, end - begin, 0, s.count, sums);
+          known = true;
+        }
+        float* to = sums + (t + 1) * widest;
+        for (int64_t c = 0; c < s.count; ++c) to[c] += sums[c];
+      }
     }
   }
 
@@ -212,6 +248,7 @@ class SPConv : public Operation<T> {
   bool pooled_;
   std::vector<float> shift3_, shift1_, gate_;
   Product<T> product_, sums_, pointwise_;
+  std::vector<Strip> strips_;
   std::vector<Winograd> winograd_;
 };
 

@@ -143,7 +143,8 @@ class Winograd {
           for (int r = 0; r < rows; ++r)
             a.rows[r] = reinterpret_cast<const uint32_t*>(inputs + (matrix * chunk + t + r) * read);
           float* to = sums_of(matrix, panel, t);
-          const Result<float> result{nullptr, to, nullptr, &call.finish, 0, reinterpret_cast<const char*>(to), 0};
+          const Result<float> result{nullptr, false,        to, false, nullptr,
+                                     &call.finish, 0, reinterpret_cast<const char*>(to), 0};
           run.multiply(rows, &a, 1, of->product_.weights->data() + panel.offsets[0], panel.columns, result);
         }
       }
