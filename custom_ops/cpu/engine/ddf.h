@@ -5,19 +5,6 @@
 
 namespace ppeffconv::engine {
 
-// (v - mean) / (std + 1e-10), std with n - 1; exactly 0 where all are equal.
-inline void standardise(const float* from, int64_t count, float* to) {
-  float mean = 0, squares = 0;
-  for (int64_t i = 0; i < count; ++i) mean += from[i] - from[0];
-  mean /= count;
-  for (int64_t i = 0; i < count; ++i) {
-    to[i] = from[i] - from[0] - mean;
-    squares += to[i] * to[i];
-  }
-  const float factor = 1 / (std::sqrt(squares / std::max<int64_t>(count - 1, 1)) + 1e-10f);
-  for (int64_t i = 0; i < count; ++i) to[i] *= factor;
-}
-
 template <typename T>
 class Filters : public Operation<T> {
  public:
@@ -28,18 +15,19 @@ class Filters : public Operation<T> {
   }
   Dims infer(const std::vector<Dims>& in) const override { return in[0]; }
   void bind(Binder<T>& b) const override {
-    b.task([in = b.in[0], out = b.out, this](Team team) {
-      const int64_t filters = in.channels / taps_;
-      const Share share = team.share(in.pixels() * filters);
-      float logits[kWindow], normal[kWindow];
+    b.task([in = b.in[0], out = b.out, functions = pick_filter_functions<T>(), this](Team team) {
+      const int64_t filters = in.channels / taps_, runs = (filters + kRun - 1) / kRun;
+      const Share share = team.share(in.pixels() * runs);
+      std::vector<float> normal(taps_ * kRun);
       for (int64_t k = share.begin; k < share.end; ++k) {
-        const int64_t first = k % filters * taps_;
-        const T* from = in.pixel(k / filters) + first;
-        T* to = out.pixel(k / filters) + first;
-        for (int64_t t = 0; t < taps_; ++t) logits[t] = to_float(from[t]);
-        standardise(logits, taps_, normal);
-        for (int64_t t = 0; t < taps_; ++t) to[t] = to_element(normal[t] * std_[first + t], T{});
-        if (k % filters == filters - 1) std::fill(to + taps_, out.pixel(k / filters) + out.pitch, T{});
+        const int64_t pixel = k / runs, begin = k % runs * kRun, count = std::min(filters - begin, kRun);
+        const T* from = in.pixel(pixel) + begin * taps_;
+        T* to = out.pixel(pixel) + begin * taps_;
+        functions.standardise(from, taps_, count, taps_, 1, normal.data());
+        for (int64_t i = 0; i < count * taps_; ++i) {
+          to[i] = to_element(normal[i % taps_ * kRun + i / taps_] * std_[begin * taps_ + i], T{});
+        }
+        if (begin + count == filters) std::fill(to + count * taps_, out.pixel(pixel) + out.pitch, T{});
       }
     });
   }
@@ -83,27 +71,35 @@ class DDF : public Operation<T> {
     const int64_t branches = up_ * up_, padded = b.in[0].pitch;
     float* channel = b.template scratch<float>(b.out.batch * branches * taps() * padded);
     b.task([=, filters = b.in[1], this](Team team) { transpose(filters, padded, channel, team); });
-    b.task([=, in = b.in[0], spatial = b.in[2], extra = add ? b.in[3] : Map<T>{}, out = b.out, run = pick_filter<T>(),
-            this](Team team) {
+    b.task([=, in = b.in[0], spatial = b.in[2], extra = add ? b.in[3] : Map<T>{}, out = b.out,
+            functions = pick_filter_functions<T>(), this](Team team) {
       const T* pixels[kWindow];
       int64_t at[kWindow];
-      std::vector<float> normal(heads_ * taps() + kLanes);
-      for_each_pixel(spatial, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
+      std::vector<float> normal(heads_ * taps() * kRun);
+      for_each_run(in, spatial, windows_, team, [&](int64_t i, int64_t image, int64_t y, int64_t x, int64_t run) {
         const int64_t count = find_window(in, image, y, x, windows_, pixels, at);
         for (int64_t branch = 0; branch < branches; ++branch) {
-          normalise(spatial.pixel(i) + branch * heads_ * taps(), normal.data());
-          const Filtering f{channel + (image * branches + branch) * taps() * padded,
-                            scale_.data(),
-                            shift_.data(),
-                            channels_,
-                            padded,
-                            taps(),
-                            heads_,
-                            channels_ / heads_,
-                            adds_,
-                            act_};
+          for (int64_t h = 0; h < heads_; ++h) {
+            functions.standardise(spatial.pixel(i) + (branch * heads_ + h) * taps(), spatial.pitch, run, taps(), gain_,
+                                  normal.data() + h * taps() * kRun);
+          }
           const int64_t to = (image * out.height + y * up_ + branch / up_) * out.width + x * up_ + branch % up_;
-          run(f, pixels, at, count, normal.data(), extra.data ? extra.pixel(to) : nullptr, out.pixel(to));
+          const Filtering filters{channel + (image * branches + branch) * taps() * padded,
+                                  normal.data(),
+                                  padded,
+                                  taps(),
+                                  heads_,
+                                  channels_ / heads_,
+                                  adds_};
+          const Stretch<T> stretch{run,
+                                   windows_.stride_w * in.pitch,
+                                   out.pixel(to),
+                                   extra.data ? extra.pixel(to) : nullptr,
+                                   up_ * out.pitch,
+                                   scale_.data(),
+                                   shift_.data(),
+                                   act_};
+          functions.filter(filters, pixels, at, count, stretch);
         }
       });
     });
@@ -124,15 +120,6 @@ class DDF : public Operation<T> {
       float* row = to + k * padded;
       for (int64_t c = 0; c < channels_; ++c) row[c] = to_float(from[c * taps()]);
       std::fill(row + channels_, row + padded, 0.0f);
-    }
-  }
-
-  void normalise(const T* logits, float* to) const {
-    float values[kWindow];
-    for (int64_t h = 0; h < heads_; ++h, to += taps()) {
-      for (int64_t t = 0; t < taps(); ++t) values[t] = to_float(logits[h * taps() + t]);
-      standardise(values, taps(), to);
-      for (int64_t t = 0; t < taps(); ++t) to[t] *= gain_;
     }
   }
 

@@ -1,46 +1,92 @@
 // The inner loops of decoupled dynamic filters in NHWC. No include guard: see for_each_target.h.
 
-// Channels [first, last) of one output pixel under one spatial filter: the sum over the taps that exist of (channel
-// filter [tap][padded] op spatial filter) times x. `last` may lie within a vector, whose rest is the next head's.
-template <bool kAdd, typename T>
-inline void filter_channels(const Filtering& f, const T* const* x, const int64_t* taps, int64_t count,
-                            const float* spatial, const T* add, int64_t first, int64_t last, T* y) {
-  for (int64_t c = first; c < last; c += kLanes) {
+inline float widened(float value) { return value; }
+inline float widened(bfloat16 value) {
+  const uint32_t bits = uint32_t{value.bits} << 16;
+  float result;
+  __builtin_memcpy(&result, &bits, sizeof result);
+  return result;
+}
+
+// `count` filters, `pitch` apart and at most kRun, to [tap][kRun]: (v - mean) / (std + 1e-10) * factor, std with n - 1;
+// exactly 0 where all are equal.
+template <typename T>
+void standardise(const T* from, int64_t pitch, int64_t count, int64_t taps, float factor, float* to) {
+  for (int64_t k = 0; k < count; ++k) {
+    for (int64_t t = 0; t < taps; ++t) to[t * kRun + k] = widened(from[k * pitch + t]);
+  }
+  const float divisor = taps > 1 ? taps - 1 : 1;
+  for (int64_t k = 0; k < count; k += kPartLanes) {
+    float* at = to + k;
+    const Floats first = load(at);
+    Floats mean{}, squares{};
+    for (int64_t t = 1; t < taps; ++t) mean += load(at + t * kRun) - first;
+    mean /= splat(taps);
+    for (int64_t t = 0; t < taps; ++t) {
+      const Floats value = load(at + t * kRun) - first - mean;
+      squares += value * value;
+      store(at + t * kRun, value);
+    }
+    const Floats scale = splat(factor) / (square_root(squares / splat(divisor)) + splat(1e-10f));
+    for (int64_t t = 0; t < taps; ++t) store(at + t * kRun, load(at + t * kRun) * scale);
+  }
+}
+
+// Channels [c, last), at most a vector, of a stretch of pixels under one head's filters: the sums over the taps that
+// exist of (channel filter op spatial filter) times x. kTaps: their number, if it is known.
+template <bool kAdd, int kTaps, typename T>
+inline void filter_channels(const Filtering& f, const T* const* x, const int64_t* taps, int64_t count, int64_t head,
+                            const Stretch<T>& to, int64_t c, int64_t last) {
+  V16 channel[kTaps > 0 ? kTaps : 1];
+#pragma GCC unroll 9
+  for (int i = 0; i < kTaps; ++i) channel[i] = load16(f.channel + i * f.padded + c);
+  const V16 scale = load16(to.scale + c), shift = load16(to.shift + c);
+  for (int64_t p = 0; p < to.count; ++p) {
+    const float* spatial = f.spatial + head * f.taps * kRun + p;
     V16 sum = splat16(0);
-    for (int64_t i = 0; i < count; ++i) {
-      const V16 channel = load16(f.channel + taps[i] * f.padded + c), pixel = splat16(spatial[taps[i]]);
-      sum = sum + (kAdd ? channel + pixel : channel * pixel) * load16(x[i] + c);
-    }
-    sum = sum * load16(f.scale + c) + load16(f.shift + c);
-    if (add) sum = sum + load16(add + c);
-    sum = activate(sum, f.act);
+    const auto add_tap = [&](const V16& filter, int64_t i, int64_t tap) __attribute__((always_inline)) {
+      const V16 pixel = splat16(spatial[tap * kRun]);
+      sum = sum + (kAdd ? filter + pixel : filter * pixel) * load16(x[i] + p * to.step + c);
+    };
+#pragma GCC unroll 9
+    for (int i = 0; i < kTaps; ++i) add_tap(channel[i], i, i);
+    for (int64_t i = kTaps; i < count; ++i) add_tap(load16(f.channel + taps[i] * f.padded + c), i, taps[i]);
+    sum = sum * scale + shift;
+    if (to.add) sum = sum + load16(to.add + p * to.pitch + c);
+    sum = activate(sum, to.act);
+    T* y = to.y + p * to.pitch + c;
     if (c + kLanes <= last) {
-      store16(y + c, sum);
-      continue;
+      store16(y, sum);
+    } else {
+      T rest[kLanes];
+      store16(rest, sum);
+      copy_some(rest, last - c, y);
     }
-    T rest[kLanes];
-    store16(rest, sum);
-    for (int64_t k = c; k < last; ++k) y[k] = rest[k - c];
   }
 }
 
 template <bool kAdd, typename T>
-inline void filter_pixel(const Filtering& f, const T* const* x, const int64_t* taps, int64_t count,
-                         const float* spatial, const T* add, T* y) {
+inline void filter_stretch(const Filtering& f, const T* const* x, const int64_t* taps, int64_t count,
+                           const Stretch<T>& to) {
+  const bool whole = VECTOR_BYTES == 64 && count == 9 && f.taps == 9;  // with its registers
   for (int64_t h = 0; h < f.heads; ++h) {
     const int64_t last = h + 1 < f.heads ? (h + 1) * f.head_width : f.padded;
-    filter_channels<kAdd>(f, x, taps, count, spatial + h * f.taps, add, h * f.head_width, last, y);
+    for (int64_t c = h * f.head_width; c < last; c += kLanes) {
+      if (whole) {
+        filter_channels<kAdd, VECTOR_BYTES == 64 ? 9 : 0>(f, x, taps, count, h, to, c, last);
+      } else {
+        filter_channels<kAdd, 0>(f, x, taps, count, h, to, c, last);
+      }
+    }
   }
 }
 
 template <typename T>
-void filter(const Filtering& f, const T* const* x, const int64_t* taps, int64_t count, const float* spatial,
-            const T* add, T* y) {
-  return f.add ? filter_pixel<true>(f, x, taps, count, spatial, add, y)
-               : filter_pixel<false>(f, x, taps, count, spatial, add, y);
+void filter(const Filtering& f, const T* const* x, const int64_t* taps, int64_t count, const Stretch<T>& to) {
+  return f.add ? filter_stretch<true>(f, x, taps, count, to) : filter_stretch<false>(f, x, taps, count, to);
 }
 
 template <typename T>
-FilterFunction<T> filter_function() {
-  return filter<T>;
+FilterFunctions<T> filter_functions() {
+  return {standardise<T>, filter<T>};
 }

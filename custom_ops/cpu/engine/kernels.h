@@ -126,27 +126,44 @@ struct RowFunctions {
   void (*open)(const float* heavy, const float* light, int64_t columns, int rows, float* const* to, const Gates&);
 };
 
+// Output pixels side by side, and from one to the next: how far the inputs under a tap lie apart, in elements, and the
+// outputs; what is added lies like them. y = act(sum * scale + shift + add), padded channels; null: none.
+template <typename T>
+struct Stretch {
+  int64_t count, step;
+  T* y;
+  const T* add;
+  int64_t pitch;
+  const float *scale, *shift;
+  Act act;
+};
+
 template <typename T>
 struct MapFunctions {
   void (*affine)(const T* x, const float* scale, const float* shift, const T* add, Act, int64_t padded, T* y);
   void (*multiply)(const T* a, const T* b, bool one, Act, int64_t padded, T* y);
   void (*pool)(const T* const* from, int64_t count, bool largest, float factor, int64_t padded, T* y);
   void (*sum)(const T* x, int64_t pitch, int64_t count, int64_t first, int64_t last, float* sums);
-  void (*weigh)(const T* const* from, const float* const* weights, int64_t count, int64_t each, const float* shift,
-                const T* add, Act, int64_t padded, T* y);
+  void (*weigh)(const T* const* from, const float* weights, int64_t count, const float* shift, const T* add, Act,
+                int64_t padded, T* y);
+  void (*depthwise)(const T* const* from, const float* const* weights, int64_t taps, const Stretch<T>&, int64_t padded);
   void (*narrow)(const float* from, float factor, int64_t padded, T* to);
 };
 
-// What the filters of one image and branch have in common.
+// Most neighbouring pixels that are computed together.
+constexpr int64_t kRun = 64;
+
+// The filters of one image and branch: those of the channels [tap][padded], and of the pixels [head][tap][kRun].
 struct Filtering {
-  const float *channel, *scale, *shift;  // [tap][padded]; per channel
-  int64_t channels, padded, taps, heads, head_width;
+  const float *channel, *spatial;
+  int64_t padded, taps, heads, head_width;
   bool add;
-  Act act;
 };
 template <typename T>
-using FilterFunction = void (*)(const Filtering&, const T* const* x, const int64_t* taps, int64_t count,
-                                const float* spatial, const T* add, T* y);
+struct FilterFunctions {
+  void (*standardise)(const T* from, int64_t pitch, int64_t count, int64_t taps, float factor, float* to);
+  void (*filter)(const Filtering&, const T* const* x, const int64_t* taps, int64_t count, const Stretch<T>&);
+};
 
 struct WinogradFunctions {
   void (*input)(const float* const* pixels, int64_t channels, float* to, int64_t pitch);
@@ -172,8 +189,8 @@ MapFunctions<T> pick_map_functions() {
 inline WinogradFunctions pick_winograd_functions() { return PICK(winograd_functions()); }
 
 template <typename T>
-FilterFunction<T> pick_filter() {
-  return PICK(filter_function<T>());
+FilterFunctions<T> pick_filter_functions() {
+  return PICK(filter_functions<T>());
 }
 
 // Whether this CPU multiplies pairs of bfloat16, and its vectors are in use.

@@ -49,17 +49,43 @@ void sum_pixels(const T* x, int64_t pitch, int64_t count, int64_t first, int64_t
   }
 }
 
-// y = sum of weight * pixel + shift: a depthwise window, or bilinear interpolation with one weight a pixel (`each` 0).
+// y = act(sum of weight * pixel + shift + add): interpolation.
 template <typename T>
-void weigh_pixels(const T* const* from, const float* const* weights, int64_t count, int64_t each, const float* shift,
-                  const T* add, Act act, int64_t padded, T* y) {
+void weigh_pixels(const T* const* from, const float* weights, int64_t count, const float* shift, const T* add, Act act,
+                  int64_t padded, T* y) {
   for (int64_t c = 0; c < padded; c += kLanes) {
     V16 sum = shift ? load16(shift + c) : splat16(0);
-    for (int64_t i = 0; i < count; ++i) {
-      sum = sum + load16(from[i] + c) * (each ? load16(weights[i] + c) : splat16(*weights[i]));
-    }
+    for (int64_t i = 0; i < count; ++i) sum = sum + load16(from[i] + c) * splat16(weights[i]);
     if (add) sum = sum + load16(add + c);
     store16(y + c, activate(sum, act));
+  }
+}
+
+// A depthwise window of neighbouring pixels; kTaps: how many taps there are, if it is known.
+template <int kTaps, typename T>
+inline void depthwise_channels(const T* const* from, const float* const* weights, int64_t taps, const Stretch<T>& to,
+                               int64_t c) {
+  V16 weight[kTaps > 0 ? kTaps : 1];
+#pragma GCC unroll 9
+  for (int i = 0; i < kTaps; ++i) weight[i] = load16(weights[i] + c);
+  const V16 shift = to.shift ? load16(to.shift + c) : splat16(0);
+  for (int64_t p = 0; p < to.count; ++p) {
+    V16 sum = shift;
+#pragma GCC unroll 9
+    for (int i = 0; i < kTaps; ++i) sum = sum + load16(from[i] + p * to.step + c) * weight[i];
+    for (int64_t i = kTaps; i < taps; ++i) sum = sum + load16(from[i] + p * to.step + c) * load16(weights[i] + c);
+    if (to.add) sum = sum + load16(to.add + p * to.pitch + c);
+    store16(to.y + p * to.pitch + c, activate(sum, to.act));
+  }
+}
+template <typename T>
+void depthwise(const T* const* from, const float* const* weights, int64_t taps, const Stretch<T>& to, int64_t padded) {
+  for (int64_t c = 0; c < padded; c += kLanes) {
+    if (VECTOR_BYTES == 64 && taps == 9) {  // with its registers
+      depthwise_channels<VECTOR_BYTES == 64 ? 9 : 0>(from, weights, taps, to, c);
+    } else {
+      depthwise_channels<0>(from, weights, taps, to, c);
+    }
   }
 }
 
@@ -71,5 +97,5 @@ void narrow(const float* from, float factor, int64_t padded, T* to) {
 
 template <typename T>
 MapFunctions<T> map_functions() {
-  return {affine_pixel<T>, multiply_pixel<T>, pool_pixel<T>, sum_pixels<T>, weigh_pixels<T>, narrow<T>};
+  return {affine_pixel<T>, multiply_pixel<T>, pool_pixel<T>, sum_pixels<T>, weigh_pixels<T>, depthwise<T>, narrow<T>};
 }

@@ -237,17 +237,6 @@ inline __attribute__((always_inline)) V16 finished(const float* scale, const flo
   return activate(sum, act);
 }
 
-// Fewer than a whole vector's elements.
-template <typename T>
-inline void copy_some(const T* from, int64_t count, T* to) {
-#pragma GCC unroll 4
-  for (int64_t part = kLanes / 2; part > 0; part /= 2) {
-    if ((count & part) == 0) continue;
-    __builtin_memcpy(to, from, part * sizeof(T));
-    from += part, to += part;
-  }
-}
-
 // A tile to its places, for `count` channels from `channel` on.
 template <typename T>
 void finish(const Finish& f, const float* tile, int64_t pitch, int rows, const Places<T>& places, int64_t channel,

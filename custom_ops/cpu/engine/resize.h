@@ -43,12 +43,11 @@ class Resize : public Operation<T> {
         const auto [top, bottom, v] = place(y, scale, in.height);
         const auto [left, right, u] = place(x, scale, in.width);
         const float weights[4] = {(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u};
-        const float* each[4] = {weights, weights + 1, weights + 2, weights + 3};
         const T* row = in.pixel((image * in.height + top) * in.width);
         const T* below = in.pixel((image * in.height + bottom) * in.width);
         const T* from[4] = {row + left * in.pitch, row + right * in.pitch, below + left * in.pitch,
                             below + right * in.pitch};
-        run.weigh(from, each, 4, 0, nullptr, nullptr, Act::kNone, out.pitch, out.pixel(i));
+        run.weigh(from, weights, 4, nullptr, nullptr, Act::kNone, out.pitch, out.pixel(i));
       });
     });
   }

@@ -93,8 +93,14 @@ class Mask : public Operation<T> {
     int64_t* counts = b.template scratch<int64_t>(b.threads);
     b.task([=, which = &branch, this](Team team) {
       int64_t count = 0;
-      for_each_pixel(out, team, [&](int64_t at, int64_t image, int64_t y, int64_t x) {
-        count += active->kept[at] = keep(*which, shares, i * kLanes, image, y, x, out.width);
+      for_each_run(shares, out, which->windows, team, [&](int64_t at, int64_t image, int64_t y, int64_t x, int64_t run) {
+        float logits[kRun];
+        sum_up(*which, shares, i * kLanes, image, y, x, run, logits);
+        const int64_t grid = which->grid > 0 && y % which->grid == 0 ? which->grid : 0;  // of this row
+        for (int64_t k = 0; k < run; ++k) {
+          const bool kept = keep(*which, logits[k], y * out.width + x + k) || (grid > 0 && (x + k) % grid == 0);
+          count += active->kept[at + k] = kept;
+        }
       });
       counts[team.rank] = count;
     });
@@ -102,30 +108,31 @@ class Mask : public Operation<T> {
       const Share share = team.share(active->pixels);
       int64_t at = 0;
       for (int64_t r = 0; r < team.rank; ++r) at += counts[r];
-      for (int64_t p = share.begin; p < share.end; ++p) {
-        if (active->kept[p]) active->list[at++] = int32_t(p);
+      for (int64_t p = share.begin; p < share.end; p += 8) {
+        uint64_t kept = active->kept_bytes(p, std::min<int64_t>(share.end - p, 8));
+        for (; kept; kept &= kept - 1) active->list[at++] = int32_t(p + __builtin_ctzll(kept) / 8);
       }
       if (team.rank + 1 == team.size) active->count = at;
     });
   }
 
-  bool keep(const Branch& branch, const Map<T>& shares, int64_t first, int64_t image, int64_t y, int64_t x,
-            int64_t width) const {
-    if (branch.grid > 0 && y % branch.grid == 0 && x % branch.grid == 0) return true;
-    const Windows& w = branch.windows;
-    const int64_t top = y * w.stride_h - w.padding_h, left = x * w.stride_w - w.padding_w;
-    float logit = branch.bias;
-    for (int64_t i = 0; i < w.kernel_h; ++i) {
-      const int64_t row = top + i * w.dilation_h;
-      if (row < 0 || row >= shares.height) continue;
-      const T* from = shares.pixel((image * shares.height + row) * shares.width) + first + i * w.kernel_w;
-      for (int64_t j = 0; j < w.kernel_w; ++j) {
-        const int64_t column = left + j * w.dilation_w;
-        if (column >= 0 && column < shares.width) logit += to_float(from[column * shares.pitch + j]);
-      }
+  // The logits of a run: each tap's share lies under that tap.
+  static void sum_up(const Branch& branch, const Map<T>& shares, int64_t first, int64_t image, int64_t y, int64_t x,
+                     int64_t run, float* logits) {
+    const T* pixels[kLanes];
+    int64_t taps[kLanes];
+    const int64_t count = find_window(shares, image, y, x, branch.windows, pixels, taps);
+    const int64_t step = branch.windows.stride_w * shares.pitch;
+    std::fill(logits, logits + run, branch.bias);
+    for (int64_t i = 0; i < count; ++i) {
+      const T* from = pixels[i] + first + taps[i];
+      for (int64_t k = 0; k < run; ++k) logits[k] += to_float(from[k * step]);
     }
+  }
+
+  bool keep(const Branch& branch, float logit, int64_t position) const {
     if (!branch.noise) return logit >= 0;
-    return uniform(y * width + x, branch.stream, seed_) < 1 / (1 + std::exp(-logit));
+    return uniform(position, branch.stream, seed_) < 1 / (1 + std::exp(-logit));
   }
 
   int64_t channels_, seed_;
@@ -173,10 +180,8 @@ class Fill : public Operation<T> {
         }
         const T* pixels[kWindow];
         float weights[kWindow];
-        const float* each[kWindow];
         const int64_t count = neighbours(in, *active, image, y, x, pixels, weights);
-        for (int64_t k = 0; k < count; ++k) each[k] = weights + k;
-        run.weigh(pixels, each, count, 0, shift, other, act_, out.pitch, out.pixel(i));
+        run.weigh(pixels, weights, count, shift, other, act_, out.pitch, out.pixel(i));
       });
     });
   }

@@ -67,6 +67,27 @@ inline V16 splat16(float value) {
   return result;
 }
 
+// Fewer than a whole vector's elements.
+template <typename T>
+inline void copy_some(const T* from, int64_t count, T* to) {
+#pragma GCC unroll 4
+  for (int64_t part = kLanes / 2; part > 0; part /= 2) {
+    if ((count & part) == 0) continue;
+    __builtin_memcpy(to, from, part * sizeof(T));
+    from += part, to += part;
+  }
+}
+
+// GCC takes a loop of them apart, lane by lane.
+inline Floats square_root(Floats x) {
+#if VECTOR_BYTES > 16
+  asm("vsqrtps %1, %0" : "=v"(x) : "v"(x));
+#else
+  for (int i = 0; i < kPartLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
+#endif
+  return x;
+}
+
 // e^x to a rounding or two: 2^n times a polynomial of the rest r of x, |r| <= ln(2) / 2 (Cephes' coefficients).
 inline Floats exponential(Floats x) {
   x = x < -87 ? splat(-87) : x;
