@@ -33,10 +33,11 @@ class PhaseBuilder {
 };
 
 // How many products there are for the groups: narrow ones are multiplied together, with zeros between them, until their
-// columns fill vectors.
-inline int64_t merged_groups(int64_t groups, int64_t columns_per_group) {
+// columns fill vectors, or half a one where that is `wanted`.
+inline int64_t merged_groups(int64_t groups, int64_t columns_per_group, bool wanted) {
+  const int64_t unit = wanted && columns_per_group <= kHalf ? kHalf : kLanes;
   for (int64_t merge = 1; merge < groups; ++merge) {
-    if (groups % merge == 0 && merge * columns_per_group % kLanes == 0) return groups / merge;
+    if (groups % merge == 0 && merge * columns_per_group % unit == 0) return groups / merge;
   }
   return 1;
 }
@@ -64,8 +65,9 @@ class Convolution : public Operation<T> {
     if (weight_.data) {
       product_ = pack<T>(images_ ? rows_of_kernel() : groups(), 1);
       if (may_winograd())
-        winograd_.pack_weights(in_channels_, channels_,
-                               [this](int64_t o, int64_t c, int64_t t) { return tap(o, c, t / 3, t % 3); });
+        winograd_.pack_weights(in_channels_, padded(), [this](int64_t o, int64_t c, int64_t t) {
+          return o < channels_ ? tap(o, c, t / 3, t % 3) : 0.0f;
+        });
     }
     weight_.data = nullptr;
   }
@@ -136,7 +138,7 @@ class Convolution : public Operation<T> {
 
  private:
   std::vector<Group> groups() const {
-    const int64_t merged = merged_groups(groups_, channels_ / groups_), together = groups_ / merged;
+    const int64_t merged = merged_groups(groups_, channels_ / groups_, sizeof(T) == 4), together = groups_ / merged;
     const int64_t own = weight_.shape[1], columns = channels_ / merged, per_group = channels_ / groups_;
     std::vector<Group> all;
     for (int64_t g = 0; g < merged; ++g) {
@@ -177,8 +179,9 @@ class Convolution : public Operation<T> {
     const Windows& w = windows_;
     return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
            w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !images_ && is_limit(act_) &&
-           Winograd::pays(in_channels_, channels_);
+           Winograd::pays(in_channels_, padded());
   }
+  int64_t padded() const { return round_up(channels_, kLanes); }  // to the output's pitch
 
   float tap(int64_t o, int64_t c, int64_t y, int64_t x) const {
     return weight_.data[((o * weight_.shape[1] + c) * windows_.kernel_h + y) * windows_.kernel_w + x];

@@ -14,9 +14,9 @@ class Nested : public Operation<T> {
         weight_(d.weight("weight", 4)),
         windows_(d.step, weight_.shape[2], weight_.shape[3]),
         act_(d.step.act()),
-        in_channels_(in_channels) {
+        in_channels_(in_channels),
+        paper_(d.step.word("mode", "paper") == "paper") {
     groups_ = d.step.number("groups", 1), delta_ = d.step.number("delta", 0), step_ = d.step.number("g", 1);
-    const bool paper = d.step.word("mode", "paper") == "paper";
     primaries_ = weight_.shape[0], channels_ = d.weight("shift", 1).size();
     this->check(groups_ > 0 && primaries_ % groups_ == 0 && weight_.shape[1] * groups_ == in_channels_ && delta_ >= 0 &&
                     delta_ < in_channels_ && (delta_ == 0 || groups_ == 1) && step_ > 0 && delta_ % step_ == 0,
@@ -25,13 +25,14 @@ class Nested : public Operation<T> {
     this->check(channels_ > (crops_ * shifts_ - 1) * primaries_ && channels_ <= crops_ * shifts_ * primaries_,
                 "the channels do not fit the filters");
     scale_ = d.vector("scale", channels_), shift_ = d.vector("shift", channels_);
-    expanded_ = crops_ * shifts_ + 1 > kTiles || (delta_ > 0 && !paper);
+    expanded_ = crops_ * shifts_ + 1 > kTiles || (delta_ > 0 && (!paper_ || few_multiply_adds()));
     if (!weight_.data) return;
-    product_ = expanded_ ? pack<T>(expand(paper), 1) : pack<T>(share(), int(crops_ * shifts_ + (shifts_ > 1)));
+    product_ = !expanded_ ? pack<T>(share(), int(crops_ * shifts_ + (shifts_ > 1))) : pack<T>(expand(), 1);
     if (may_winograd()) {
-      centres_ = pack<T>(centres(), 1);
-      winograd_.pack_weights(in_channels_, primaries_, [this](int64_t o, int64_t c, int64_t t) {
-        return tap(o, c, t / 3, t % 3) * scale_[o];
+      if (!expanded_) centres_ = pack<T>(centres(), 1);
+      winograd_.pack_weights(in_channels_, by_winograd(), [this](int64_t o, int64_t c, int64_t t) {
+        if (o >= channels_) return 0.0f;
+        return scale_[o] * (expanded_ ? written_out(o, c, t / 3, t % 3) : tap(o, c, t / 3, t % 3));
       });
     }
     weight_.data = nullptr;
@@ -53,6 +54,7 @@ class Nested : public Operation<T> {
     if constexpr (sizeof(T) == 4) {
       if (may_winograd() && winograd_.pays(b.out.plane())) {
         winograd_.bind(b, call, nullptr);
+        if (expanded_) return;
         call.targets = {{primaries_, channels_ - primaries_}};
         return b.product(&centres_, std::move(call));
       }
@@ -85,7 +87,7 @@ class Nested : public Operation<T> {
   }
 
   std::vector<Group> share() const {
-    const int64_t merged = merged_groups(groups_, primaries_ / groups_), columns = primaries_ / merged;
+    const int64_t merged = merged_groups(groups_, primaries_ / groups_, sizeof(T) == 4), columns = primaries_ / merged;
     std::vector<Group> all;
     for (int64_t g = 0; g < merged; ++g) {
       Group group{g * columns, columns, {}, {}};
@@ -142,11 +144,26 @@ class Nested : public Operation<T> {
   }
 
   // The 3x3 filters by Winograd and their 1x1 crops by themselves: sums are not shared then, yet it is less to multiply.
-  bool may_winograd() const {
+  // Filters that are written out are those of any convolution.
+  bool fits_winograd() const {
     const Windows& w = windows_;
     return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
-           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && delta_ == 0 && is_limit(act_) &&
-           Winograd::pays(in_channels_, primaries_);
+           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && is_limit(act_);
+  }
+  int64_t by_winograd() const { return expanded_ ? round_up(channels_, kLanes) : primaries_; }
+  bool may_winograd() const {
+    return fits_winograd() && (expanded_ || delta_ == 0) && Winograd::pays(in_channels_, by_winograd());
+  }
+  // Whether all filters written out take less time than sharing their sums, which costs a phase each: in vectors
+  // multiplied and added for a pixel, by measurement.
+  bool few_multiply_adds() const {
+    constexpr double kPhase = 40, kTransform = 25;  // of sixteen channels in or out
+    const double taps = windows_.kernel_h * windows_.kernel_w, depth = double(in_channels_) / groups_;
+    const int64_t vectors = (channels_ + kLanes - 1) / kLanes, own = (primaries_ + kLanes - 1) / kLanes;
+    const double direct = taps * in_channels_ * vectors;
+    const double winograd = 4 * depth * vectors + kTransform * (depth / kLanes + vectors);
+    const double shared = taps * depth * own * (primaries_ <= kHalf ? 0.6 : 1) + kPhase * crops_ * shifts_;
+    return (fits_winograd() && Winograd::pays(in_channels_, vectors * kLanes) ? std::min(direct, winograd) : direct) < shared;
   }
   std::vector<Group> centres() const {
     const int64_t columns = channels_ - primaries_;
@@ -158,29 +175,29 @@ class Nested : public Operation<T> {
   }
 
   // One ordinary convolution with every filter written out.
-  std::vector<Group> expand(bool paper) const {
+  std::vector<Group> expand() const {
     PhaseBuilder<T> phase(channels_);
-    const int64_t own = weight_.shape[1], per_group = primaries_ / groups_, kept = in_channels_ - delta_;
     for_taps(0, false, [&](int64_t y, int64_t x) {
-      const auto value = [&](int64_t c, int64_t o) {
-        const int64_t filter = o % primaries_, window = o / primaries_, start = window % shifts_ * step_;
-        int64_t channel = c - filter / per_group * own;
-        if (channel < 0 || channel >= own || !within(window / shifts_, y, x)) return 0.0f;
-        if (delta_ > 0 && (channel < start || channel >= start + kept)) return 0.0f;
-        return tap(filter, paper ? channel : channel - start, y, x);
-      };
-      phase.add(0, y * windows_.dilation_h, x * windows_.dilation_w, 0, in_channels_, value);
+      phase.add(0, y * windows_.dilation_h, x * windows_.dilation_w, 0, in_channels_,
+                [&](int64_t c, int64_t o) { return written_out(o, c, y, x); });
     });
     std::vector<Group> one(1, {0, channels_, {}, {}});
     one[0].phases.push_back(phase.take());
     return one;
+  }
+  float written_out(int64_t o, int64_t c, int64_t y, int64_t x) const {
+    const int64_t own = weight_.shape[1], filter = o % primaries_, window = o / primaries_;
+    const int64_t start = window % shifts_ * step_, channel = c - filter / (primaries_ / groups_) * own;
+    if (channel < 0 || channel >= own || !within(window / shifts_, y, x)) return 0.0f;
+    if (delta_ > 0 && (channel < start || channel >= start + in_channels_ - delta_)) return 0.0f;
+    return tap(filter, paper_ ? channel : channel - start, y, x);
   }
 
   Weight weight_;
   Windows windows_;
   Act act_;
   int64_t in_channels_, groups_, delta_, step_, primaries_, channels_, crops_, shifts_;
-  bool expanded_;
+  bool paper_, expanded_;
   std::vector<float> scale_, shift_;
   Product<T> product_, centres_;
   Winograd winograd_;

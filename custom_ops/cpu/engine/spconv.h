@@ -69,8 +69,8 @@ class SPConv : public Operation<T> {
   // The 3x3 kernels by Winograd, and all 1x1 ones by themselves.
   bool may_winograd() const {
     const int64_t own = heavy_ / groups_;
-    return sizeof(T) == 4 && !pooled_ && windows_.dilation_h * windows_.dilation_w == 1 && own % kLanes == 0 &&
-           Winograd::pays(own, channels_ / groups_);
+    return sizeof(T) == 4 && !pooled_ && windows_.dilation_h * windows_.dilation_w == 1 && own >= 2 * kLanes &&
+           own % kLanes == 0 && Winograd::pays(own, channels_ / groups_);  // smaller ones do not, beside the 1x1 kernels
   }
   std::vector<Group> without_windows(const float* pointwise, const float* redundant) const {
     PhaseBuilder<T> heavy(channels_, 0, 0), light(channels_, 0, 0);
@@ -99,7 +99,7 @@ class SPConv : public Operation<T> {
 
   // Source 0 is read by the 3x3 windows, source 1, pooled at stride 2, by the 1x1 kernels.
   std::vector<Group> groups(const float* grouped, const float* pointwise, const float* redundant) const {
-    const int64_t merged = merged_groups(groups_, channels_ / groups_), columns = channels_ / merged;
+    const int64_t merged = merged_groups(groups_, channels_ / groups_, false), columns = channels_ / merged;
     const int64_t own = heavy_ / groups_, per_group = channels_ / groups_, together = groups_ / merged;
     std::vector<Group> all;
     for (int64_t g = 0; g < merged; ++g) {

@@ -49,9 +49,9 @@ class Winograd {
   // Whether it is faster than the direct sum, by measurement: the products must be large beside the transforms, and on
   // small maps, where many tiles hang over the border, larger still.
   static bool pays(int64_t channels, int64_t columns) {
-    return channels >= 32 && channels <= kDepth && columns >= 32 && columns % kLanes == 0;
+    return channels >= 16 && channels <= kDepth && columns >= 16 && columns % kLanes == 0;
   }
-  bool pays(int64_t plane) const { return plane >= 144 || (plane >= 49 && channels_ * columns_ >= 1 << 17); }
+  bool pays(int64_t plane) const { return plane >= 144 || plane >= 49; }
 
   // Under a mask: only where it is dense enough.
   void bind(Binder<float>& b, const Call<float>& call, const Active* mask) const {
