@@ -178,7 +178,7 @@ class Convolution : public Operation<T> {
   bool may_winograd() const {
     const Windows& w = windows_;
     return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
-           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !images_ && is_limit(act_) &&
+           w.dilation_h * w.dilation_w == 1 && groups_ == 1 && !images_ && is_limit(act_) && channels_ > kHalf &&
            Winograd::pays(in_channels_, padded());
   }
   int64_t padded() const { return round_up(channels_, kLanes); }  // to the output's pitch

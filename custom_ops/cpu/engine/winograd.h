@@ -110,20 +110,24 @@ class Winograd {
     int64_t panels() const { return of->product_.groups[0].panels.size(); }
 
     void transform_input(int64_t first, Share tiles) const {
-      for (int64_t t = tiles.begin; t < tiles.end; ++t) {
-        const Pixel tile = tile_at(first + t);
-        float* to = inputs + t * read;
-        for (const Source<float>& source : call.sources) {
-          const Map<float>& map = source.map;
+      int64_t channel = 0;
+      for (const Source<float>& source : call.sources) {
+        const Map<float>& map = source.map;
+        int64_t offsets[16];
+        for (int64_t i = 0; i < 16; ++i) offsets[i] = (i / 4 * map.width + i % 4) * map.pitch;
+        for_each_tile(first, tiles, [&](int64_t t, const Pixel& tile) {
+          const int64_t y = 2 * tile.y - source.padding_h, x = 2 * tile.x - source.padding_w;
+          const int64_t corner = ((tile.image * map.height + y) * map.width + x) * map.pitch;
+          const bool whole = y >= 0 && x >= 0 && y + 4 <= map.height && x + 4 <= map.width;
           const float* pixels[16];
           for (int64_t i = 0; i < 16; ++i) {
-            const int64_t y = 2 * tile.y - source.padding_h + i / 4, x = 2 * tile.x - source.padding_w + i % 4;
-            const bool inside = y >= 0 && y < map.height && x >= 0 && x < map.width;
-            pixels[i] = inside ? map.pixel((tile.image * map.height + y) * map.width + x) : zeros;
+            const bool inside = whole || (uint64_t(y + i / 4) < uint64_t(map.height) &&
+                                          uint64_t(x + i % 4) < uint64_t(map.width));
+            pixels[i] = inside ? map.data + corner + offsets[i] : zeros;
           }
-          transforms.input(pixels, map.channels, to, chunk * read);
-          to += map.channels;  // what a last vector wrote beyond them the next map overwrites
-        }
+          transforms.input(pixels, map.channels, inputs + t * read + channel, chunk * read);
+        });
+        channel += map.channels;  // what a last vector wrote beyond them the next map overwrites
       }
     }
 
@@ -152,8 +156,7 @@ class Winograd {
 
     void transform_output(int64_t first, Share tiles) const {
       const Map<float>&out = call.out, &up = call.up;
-      for (int64_t t = tiles.begin; t < tiles.end; ++t) {
-        const Pixel tile = tile_at(first + t);
+      for_each_tile(first, tiles, [&](int64_t t, const Pixel& tile) {
         Places<float> places{};
         for (int64_t i = 0; i < 4; ++i) {
           const int64_t y = 2 * tile.y + i / 2, x = 2 * tile.x + i % 2;
@@ -167,12 +170,20 @@ class Winograd {
           transforms.output(sums_of(0, panel, t), chunk * of->columns_, call.finish, places, panel.first,
                             panel.columns);
         }
-      }
+      });
     }
 
-    Pixel tile_at(int64_t index) const {
-      const int64_t high = (call.out.height + 1) / 2, wide = (call.out.width + 1) / 2;
-      return {index / (high * wide), index / wide % high, index % wide};
+    // Calls what(t, tile) for tile first + t.
+    template <typename What>
+    void for_each_tile(int64_t first, Share tiles, const What& what) const {
+      const int64_t high = (call.out.height + 1) / 2, wide = (call.out.width + 1) / 2, at = first + tiles.begin;
+      Pixel tile{at / (high * wide), at / wide % high, at % wide};
+      for (int64_t t = tiles.begin; t < tiles.end; ++t) {
+        what(t, tile);
+        if (++tile.x < wide) continue;
+        tile.x = 0;
+        if (++tile.y == high) tile.y = 0, ++tile.image;
+      }
     }
   };
 
