@@ -86,24 +86,24 @@ def run(net: nn.Layer, x: paddle.Tensor):
         return net(x)
 
 
-def assert_same(got, expected) -> None:
-    """Tensors, lists and octave pairs that agree to `TOLERANCE`."""
+def assert_same(got, expected, tolerance: float = TOLERANCE) -> None:
+    """Tensors, lists and octave pairs that agree to ``tolerance`` of their spread."""
     if expected is None or got is None:
         assert got is expected
     elif isinstance(expected, (list, tuple)):
         assert isinstance(got, type(expected))
         assert len(got) == len(expected)
         for a, b in zip(got, expected):
-            assert_same(a, b)
+            assert_same(a, b, tolerance)
     else:
         assert got.shape == expected.shape
         spread = float(expected.std()) if expected.size > 1 else 1.0
         assert np.isfinite(spread)
-        assert float((got - expected).abs().max()) <= TOLERANCE * spread
+        assert float((got - expected).abs().max()) <= tolerance * spread
 
 
-def check(net: nn.Layer, deployed: nn.Layer, channels: int = 3, sizes=SIZES) -> None:
+def check(net: nn.Layer, deployed: nn.Layer, channels: int = 3, sizes=SIZES, tolerance: float = TOLERANCE) -> None:
     """``deployed`` computes what ``net`` computes."""
     for batch, height, width in sizes:
         x = images((batch, channels, height, width), seed=batch)
-        assert_same(run(deployed, x), run(net, x))
+        assert_same(run(deployed, x), run(net, x), tolerance)

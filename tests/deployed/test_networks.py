@@ -12,7 +12,7 @@ import ppeffconv
 from ppeffconv.deployed import Deployed
 from ppeffconv.models import zoo
 
-from .networks import check, create, need, trained
+from .networks import TOLERANCE, check, create, need, trained
 
 PREFIXES = ("", "oct_", "sp_", "versatile_", "learned_versatile_", "ddf_", "sampled_", "gated_", "ghost_", "het_")
 CASES = {
@@ -40,6 +40,8 @@ CASES = {
     "versatile_resnet50 stride": {"output_stride": 16},
     "sampled_resnet50 stride": {"output_stride": 16},
 }
+# thirteen layers of random dynamic filters without shortcuts: the network itself is up to 1.3e-4 off float64
+EXACT_TO = {"ddf_vgg16": 5e-4}
 
 
 def small_vgg():
@@ -75,7 +77,7 @@ def test_ours(case, backend):
     net = network(case)
     deployed = ppeffconv.deploy(net, backend=backend)
     assert isinstance(deployed, Deployed)
-    check(net, deployed)
+    check(net, deployed, tolerance=EXACT_TO.get(case, TOLERANCE))
 
 
 @pytest.mark.parametrize("case", VISION)

@@ -36,6 +36,9 @@ NESTED = {
         "act": "relu6",
     },
     "by tiles on the inside": {"kernel": (3, 3), "channels": 33, "filters": 32, "size": (15, 16)},
+    "half vectors": {"kernel": (3, 3), "padding": (1, 1), "channels": 16, "filters": 8, "act": "relu"},
+    "half vectors, surplus": {"kernel": (5, 5), "padding": (2, 2), "channels": 9, "filters": 8, "cut": 3, "added": True},
+    "a few filters": {"kernel": (3, 3), "padding": (1, 1), "channels": 16, "filters": 4},
     "groups": {"kernel": (3, 3), "padding": (1, 1), "channels": 15, "filters": 10, "groups": 5},
     "groups of whole vectors": {"kernel": (3, 3), "padding": (1, 1), "channels": 64, "filters": 64, "groups": 2},
     "depthwise": {"kernel": (3, 3), "padding": (1, 1), "channels": 33, "filters": 33, "groups": 33},
@@ -52,6 +55,9 @@ WINDOWS = {
     "deep": {"delta": 1, "channels": 256, "filters": 33, "size": (5, 7)},
     "stride and dilation": {"delta": 1, "stride": (1, 2), "dilation": (2, 1), "padding": (2, 1)},
     "add": {"delta": 2, "added": True, "act": "relu6"},
+    "a few filters": {"delta": 1, "channels": 16, "filters": 4, "act": "relu"},
+    "a few filters and stride": {"delta": 1, "channels": 16, "filters": 5, "stride": (2, 2), "cut": 3},
+    "a few filters and add": {"delta": 2, "g": 2, "channels": 32, "filters": 8, "added": True},
     "deep and add": {"delta": 1, "channels": 256, "filters": 33, "size": (5, 7), "added": True},
 }
 
@@ -102,6 +108,9 @@ SP = {
     "by tiles": {"channels": 50, "heavy": 32, "out": 48, "size": (15, 13)},
     "by tiles, in groups": {"channels": 70, "heavy": 64, "out": 96, "groups": 2, "size": (12, 17), "add": True},
     "relu6": {"act": "relu6"},
+    "curved": {"act": "swish"},
+    "narrow": {"channels": 16, "heavy": 8, "out": 16, "groups": 2, "size": (28, 28), "act": "relu"},
+    "half a vector": {"channels": 16, "heavy": 8, "out": 8, "groups": 2},
     "one pixel": {"size": (1, 1)},
     "one row": {"size": (1, 9)},
     "many pixels": {"size": (90, 80), "batch": 1},
@@ -129,8 +138,16 @@ def test_sp_gates_are_of_each_image():
     check(net.program(), x + np.arange(-1, 2).reshape(3, 1, 1, 1).astype("float32"))
 
 
+def test_sp_gates_that_are_shut():
+    """Means so far apart that one branch alone is left, of one image the first and of another the second."""
+    net = Draft(17)
+    net.sp("x", 20, 9)
+    x = images(3, 17, (13, 6))
+    check(net.program(), x * np.array([1e-3, 1e2, 1e4]).reshape(3, 1, 1, 1).astype("float32"))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("channels", "taps", "batch"), [(9, 9, 1), (153, 9, 3), (25, 25, 2), (28, 4, 2), (6, 1, 1)])
+@pytest.mark.parametrize(("channels", "taps", "batch"), [(9, 9, 1), (153, 9, 3), (25, 25, 2), (28, 4, 2), (6, 1, 1), (585, 9, 2)])
 def test_filters(channels, taps, batch, dtype):
     """One tap is always its own mean: exactly 0."""
     net = Draft(channels, dtype)
@@ -160,6 +177,9 @@ DDF = {
     "up 2, heads and add": {"up": 2, "channels": 15, "heads": 3, "added": True},
     "one pixel": {"size": (1, 1)},
     "one row": {"size": (1, 9), "kernel": 5},
+    "wide": {"size": (2, 80), "added": True},
+    "wide, of stride and dilation": {"size": (4, 201), "stride": 2, "dilation": 2},
+    "wide, up 2": {"size": (2, 90), "up": 2, "channels": 15, "heads": 3},
 }
 
 
