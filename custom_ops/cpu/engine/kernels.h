@@ -108,9 +108,9 @@ struct Result {
   int64_t ahead_step;
 };
 
-// SPConv's gates b of an image, by which its branches V3 and V1 are blended: b V3 + (1 - b) V1. What is summed is
-// V3 b / (1 - b) + V1, so that one product gives both. There are three numbers a channel, [3][pitch]: scale 1 - b,
-// shift b shift3 + (1 - b) shift1, and ratio b / (1 - b). They follow from the branches' means, sigmoid(logits (V3 - V1)).
+// SPConv's gates of an image: b = sigmoid(logits (V3 - V1)) of the branches' means, and the result is b V3 + (1 - b)
+// V1. What is summed is V3 b / (1 - b) + V1, so that one product gives both. Hence there are three numbers a channel,
+// [3][pitch]: scale 1 - b, shift b shift3 + (1 - b) shift1, and ratio b / (1 - b).
 struct Gates {
   const float *shift3 = nullptr, *shift1 = nullptr, *logits = nullptr;
   int64_t pitch = 0;
@@ -126,8 +126,8 @@ struct RowFunctions {
   void (*open)(const float* heavy, const float* light, int64_t columns, int rows, float* const* to, const Gates&);
 };
 
-// Output pixels side by side, and from one to the next: how far the inputs under a tap lie apart, in elements, and the
-// outputs; what is added lies like them. y = act(sum * scale + shift + add), padded channels; null: none.
+// Output pixels side by side, y = act(sum * scale + shift + add); null: none. In elements the outputs and what is added
+// lie `pitch` apart, the inputs under a tap `step`.
 template <typename T>
 struct Stretch {
   int64_t count, step;

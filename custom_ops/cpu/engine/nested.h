@@ -143,8 +143,8 @@ class Nested : public Operation<T> {
     return phase.take();
   }
 
-  // The 3x3 filters by Winograd and their 1x1 crops by themselves: sums are not shared then, yet it is less to multiply.
-  // Filters that are written out are those of any convolution.
+  // Filters that are written out go by Winograd like any convolution's. Others by it, and their 1x1 crops by
+  // themselves: sums are not shared then, yet it is less to multiply.
   bool fits_winograd() const {
     const Windows& w = windows_;
     return sizeof(T) == 4 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h * w.stride_w == 1 &&
@@ -160,10 +160,10 @@ class Nested : public Operation<T> {
     constexpr double kPhase = 40, kTransform = 25;  // of sixteen channels in or out
     const double taps = windows_.kernel_h * windows_.kernel_w, depth = double(in_channels_) / groups_;
     const int64_t vectors = (channels_ + kLanes - 1) / kLanes, own = (primaries_ + kLanes - 1) / kLanes;
-    const double direct = taps * in_channels_ * vectors;
-    const double winograd = 4 * depth * vectors + kTransform * (depth / kLanes + vectors);
-    const double shared = taps * depth * own * (primaries_ <= kHalf ? 0.6 : 1) + kPhase * crops_ * shifts_;
-    return (fits_winograd() && Winograd::pays(in_channels_, vectors * kLanes) ? std::min(direct, winograd) : direct) < shared;
+    double all = taps * in_channels_ * vectors;
+    if (fits_winograd() && Winograd::pays(in_channels_, vectors * kLanes))
+      all = std::min(all, 4 * depth * vectors + kTransform * (depth / kLanes + vectors));
+    return all < taps * depth * own * (primaries_ <= kHalf ? 0.6 : 1) + kPhase * crops_ * shifts_;
   }
   std::vector<Group> centres() const {
     const int64_t columns = channels_ - primaries_;

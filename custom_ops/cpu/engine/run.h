@@ -148,8 +148,16 @@ class Run {
     const int64_t taps = taps_.size();
     if (int64_t(operands_.size()) < blocks.size() * taps) operands_.resize(blocks.size() * taps);
     if (int64_t(heads_.size()) < blocks.size()) heads_.resize(blocks.size());
-    const Sites<T> sites{call_.sources.data(), int64_t(call_.sources.size()), taps_.data(), taps, zeros_, call_.out,
-                         call_.add, call_.up, call_.begun, call_.gates};
+    const Sites<T> sites{call_.sources.data(),
+                         int64_t(call_.sources.size()),
+                         taps_.data(),
+                         taps,
+                         zeros_,
+                         call_.out,
+                         call_.add,
+                         call_.up,
+                         call_.begun,
+                         call_.gates};
     Pixels pixels;
     Share rows = Share::of(rows_.count, blocks.begin, all_blocks_);
     for (int64_t b = 0; b < blocks.size(); ++b) {
@@ -208,8 +216,8 @@ class Run {
     if (call_.opens.logits && end == group.phases.size()) open(group, panel, head, tiles);
   }
 
-  // Whether the results can go from registers to the output: whole vectors, or halves, that are the group's own or whose
-  // rest is the pixel's padding. A curve would need the registers.
+  // Whether the results can go from registers to the output: whole vectors, or halves, that are the group's own or
+  // whose rest is the pixel's padding. A curve would need the registers.
   bool deliverable(const Group& group, const Panel& panel, const Target& target) const {
     const int64_t column = group.first + panel.first, own = std::min(panel.width, group.columns - panel.first);
     const int64_t channel = target.channel + column, end = channel + panel.width;

@@ -93,7 +93,7 @@ class Mask : public Operation<T> {
     int64_t* counts = b.template scratch<int64_t>(b.threads);
     b.task([=, which = &branch, this](Team team) {
       int64_t count = 0;
-      for_each_run(shares, out, which->windows, team, [&](int64_t at, int64_t image, int64_t y, int64_t x, int64_t run) {
+      for_each_run(shares, out, which->windows, team, [&](auto at, auto image, auto y, auto x, auto run) {
         float logits[kRun];
         sum_up(*which, shares, i * kLanes, image, y, x, run, logits);
         const int64_t grid = which->grid > 0 && y % which->grid == 0 ? which->grid : 0;  // of this row

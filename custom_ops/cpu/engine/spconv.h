@@ -66,11 +66,11 @@ class SPConv : public Operation<T> {
   }
 
  private:
-  // The 3x3 kernels by Winograd, and all 1x1 ones by themselves.
+  // The 3x3 kernels by Winograd, and all 1x1 ones by themselves: more to do than one product for a few channels.
   bool may_winograd() const {
     const int64_t own = heavy_ / groups_;
     return sizeof(T) == 4 && !pooled_ && windows_.dilation_h * windows_.dilation_w == 1 && own >= 2 * kLanes &&
-           own % kLanes == 0 && Winograd::pays(own, channels_ / groups_);  // smaller ones do not, beside the 1x1 kernels
+           own % kLanes == 0 && Winograd::pays(own, channels_ / groups_);
   }
   std::vector<Group> without_windows(const float* pointwise, const float* redundant) const {
     PhaseBuilder<T> heavy(channels_, 0, 0), light(channels_, 0, 0);

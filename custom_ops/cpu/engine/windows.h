@@ -64,8 +64,8 @@ int64_t find_window(const Map<T>& in, int64_t image, int64_t y, int64_t x, const
 
 constexpr int64_t kWindow = 1024;  // most pixels of one
 
-// Calls what(pixel index, image, y, x, count) for a thread's share of the output's pixels, by runs of a row: at most kRun
-// pixels, whose windows all lie between the input's left and right border, or a single one.
+// Calls what(pixel index, image, y, x, count) for a thread's share of the output's pixels, by runs of a row: at most
+// kRun pixels, whose windows all lie between the input's left and right border, or a single one.
 template <typename T, typename What>
 void for_each_run(const Map<T>& in, const Map<T>& out, const Windows& w, Team team, const What& what) {
   const auto inside = [&](int64_t x) {

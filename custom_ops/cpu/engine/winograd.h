@@ -121,8 +121,8 @@ class Winograd {
           const bool whole = y >= 0 && x >= 0 && y + 4 <= map.height && x + 4 <= map.width;
           const float* pixels[16];
           for (int64_t i = 0; i < 16; ++i) {
-            const bool inside = whole || (uint64_t(y + i / 4) < uint64_t(map.height) &&
-                                          uint64_t(x + i % 4) < uint64_t(map.width));
+            const bool inside =
+                whole || (uint64_t(y + i / 4) < uint64_t(map.height) && uint64_t(x + i % 4) < uint64_t(map.width));
             pixels[i] = inside ? map.data + corner + offsets[i] : zeros;
           }
           transforms.input(pixels, map.channels, inputs + t * read + channel, chunk * read);
@@ -147,8 +147,8 @@ class Winograd {
           for (int r = 0; r < rows; ++r)
             a.rows[r] = reinterpret_cast<const uint32_t*>(inputs + (matrix * chunk + t + r) * read);
           float* to = sums_of(matrix, panel, t);
-          const Result<float> result{nullptr, false,        to, false, nullptr,
-                                     &call.finish, 0, reinterpret_cast<const char*>(to), 0};
+          const Result<float> result{
+              nullptr, false, to, false, nullptr, &call.finish, 0, reinterpret_cast<const char*>(to), 0};
           run.multiply(rows, &a, 1, of->product_.weights->data() + panel.offsets[0], panel.columns, result);
         }
       }
