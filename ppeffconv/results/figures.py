@@ -23,10 +23,13 @@ SERIES = {
     "gating": ("ReLU gating", SKY, "P"),
     "baselines": ("ghost, het", GREY, "X"),
 }
+DEPTH = 2.5  # points below the dense network, where the figure ends; rows further down lie on its edge
 
 
 def draw(records: Records, speed: Speed, path: Path) -> None:
     """Draw the rows that are trained, in more panels those that are timed; bars are standard deviations.
+
+    Rows far below the dense network lie on the lower edge, with their accuracy beside them.
 
     Raises:
         RuntimeError: matplotlib is not installed.
@@ -40,12 +43,13 @@ def draw(records: Records, speed: Speed, path: Path) -> None:
             ("ms, deploy form, batch 1", lambda row: _milliseconds(speed, row, "1")),
             ("ms an image, deploy form, batch 64", lambda row: _milliseconds(speed, row, "64")),
         ]
-    shape = {"ncols": len(panels), "figsize": (1.5 + 4 * len(panels), 4), "sharey": True, "squeeze": False}
+    shape = {"ncols": len(panels), "figsize": (1.5 + 4 * len(panels), 5), "sharey": True, "squeeze": False}
+    lowest = _score(records[BASELINE]) - DEPTH if BASELINE in records else 0.0
     with sheet(path, **shape) as axes:
         for axis, (title, cost) in zip(axes[0], panels):
             for row, runs in records.items():
                 if (place := cost(row)) is not None:
-                    _point(axis, row, place, runs)
+                    _point(axis, row, place, runs, lowest)
             axis.set_xlabel(title)
             axis.set_xlim(left=0)
             axis.grid(True)
@@ -56,16 +60,22 @@ def draw(records: Records, speed: Speed, path: Path) -> None:
         axes[0][0].figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=9)
 
 
-def _point(axis: Any, row: str, place: float, runs: list[Record]) -> None:
-    scores = [100 * run.top1 for run in runs]
+def _score(runs: list[Record]) -> float:
+    return 100 * mean(run.top1 for run in runs)
+
+
+def _point(axis: Any, row: str, place: float, runs: list[Record], lowest: float) -> None:
+    score, bar = _score(runs), 100 * stdev(run.top1 for run in runs) if len(runs) > 1 else None
+    height = max(score, lowest)
     name, colour, marker = ("dense", BLACK, "*") if row == BASELINE else SERIES[ROWS[row].method]
-    bar = stdev(scores) if len(scores) > 1 else None
-    axis.errorbar(place, mean(scores), bar, color=colour, marker=marker, linestyle="", label=name, capsize=3)
+    axis.errorbar(place, height, bar, color=colour, marker=marker, linestyle="", label=name, capsize=3)
     if row == BASELINE:
-        axis.axhline(mean(scores), color=GREY, linewidth=1, linestyle=(0, (5, 4)), zorder=0)
+        axis.axhline(score, color=GREY, linewidth=1, linestyle=(0, (5, 4)), zorder=0)
     else:
-        offset = {"textcoords": "offset points", "xytext": (5, 4), "fontsize": 8, "color": DARK}
-        axis.annotate(ROWS[row].option, (place, mean(scores)), **offset)
+        below = score < lowest
+        label = ROWS[row].option + (f" ↓ {score:.1f}" if below else "")
+        beside = {"textcoords": "offset points", "xytext": (-2, 6) if below else (5, 4), "rotation": 60 * below}
+        axis.annotate(label, (place, height), fontsize=8, color=DARK, **beside)
 
 
 def _milliseconds(speed: Speed, row: str, batch: str) -> float | None:

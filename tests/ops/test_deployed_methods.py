@@ -37,7 +37,7 @@ NESTED = {
     },
     "by tiles on the inside": {"kernel": (3, 3), "channels": 33, "filters": 32, "size": (15, 16)},
     "half vectors": {"kernel": (3, 3), "padding": (1, 1), "channels": 16, "filters": 8, "act": "relu"},
-    "half vectors, surplus": {"kernel": (5, 5), "padding": (2, 2), "channels": 9, "filters": 8, "cut": 3, "added": True},
+    "half vectors, surplus": {"kernel": (5, 5), "padding": (2, 2), "filters": 8, "cut": 3, "added": True},
     "a few filters": {"kernel": (3, 3), "padding": (1, 1), "channels": 16, "filters": 4},
     "groups": {"kernel": (3, 3), "padding": (1, 1), "channels": 15, "filters": 10, "groups": 5},
     "groups of whole vectors": {"kernel": (3, 3), "padding": (1, 1), "channels": 64, "filters": 64, "groups": 2},
@@ -147,7 +147,9 @@ def test_sp_gates_that_are_shut():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("channels", "taps", "batch"), [(9, 9, 1), (153, 9, 3), (25, 25, 2), (28, 4, 2), (6, 1, 1), (585, 9, 2)])
+@pytest.mark.parametrize(
+    ("channels", "taps", "batch"), [(9, 9, 1), (153, 9, 3), (25, 25, 2), (28, 4, 2), (6, 1, 1), (585, 9, 2)]
+)
 def test_filters(channels, taps, batch, dtype):
     """One tap is always its own mean: exactly 0."""
     net = Draft(channels, dtype)

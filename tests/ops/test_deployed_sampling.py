@@ -27,7 +27,9 @@ MASKS = {
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("channels", "size", "batch"), [(5, (33, 18), 3), (17, (13, 7), 1), (70, (7, 7), 2), (5, (3, 150), 2)])
+@pytest.mark.parametrize(
+    ("channels", "size", "batch"), [(5, (33, 18), 3), (17, (13, 7), 1), (70, (7, 7), 2), (5, (3, 150), 2)]
+)
 @pytest.mark.parametrize("case", MASKS)
 def test_mask(case, channels, size, batch, dtype):
     """Seen through features that are not zero, with and without interpolation, and by its density."""
