@@ -42,7 +42,7 @@ def test_pretrained_from_a_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no weight file"):
         ppeffconv.create_model("resnet20", pretrained=str(tmp_path / "other.pdparams"))
     with pytest.raises(FileNotFoundError, match="no pretrained weights are known"):
-        ppeffconv.create_model("het_resnet20", pretrained=True)
+        ppeffconv.create_model("uniform_resnet20", pretrained=True)
 
 
 def test_an_argument_may_have_any_name():

@@ -29,8 +29,18 @@ PERTURBED = {
     ),
     "test_deployed.py::test_conv": (
         "engine/product_rows.h",
-        "y += load_part(shift + channel + c)",
-        "y += load_part(shift + channel + c) * 1.001f",
+        "y += load_lanes<V>(shift + channel + c)",
+        "y += load_lanes<V>(shift + channel + c) * 1.001f",
+    ),
+    "test_deployed.py::test_conv[half a vector-float32]": (
+        "engine/product_rows.h",
+        "sum[r][0] += other[r]",
+        "sum[r][0] += other[r] * 1.001f",
+    ),
+    "test_deployed.py::test_conv[depthwise, wide-float32]": (
+        "engine/maps_rows.h",
+        "V16 sum = shift;",
+        "V16 sum = shift * splat16(1.001f);",
     ),
     "test_deployed.py::test_conv[by tiles-float32]": (
         "engine/winograd_rows.h",
@@ -44,8 +54,8 @@ PERTURBED = {
     ),
     "test_deployed_methods.py::test_ddf_by_channels_of_its_input": (
         "engine/ddf_rows.h",
-        "sum * load16(f.scale + c)",
-        "sum * load16(f.scale + c) * splat16(1.001f)",
+        "sum = sum * scale + shift",
+        "sum = sum * scale * splat16(1.001f) + shift",
     ),
     "test_deployed_methods.py::test_sp": ("engine/spconv.h", "sum[c] / out.plane()", "sum[c] * 1.01f / out.plane()"),
     "test_deployed_sampling.py::test_fill": ("engine/sampling.h", "weights[k] / total", "weights[k] / total * 1.001f"),
