@@ -1,19 +1,11 @@
 // The inner loops of decoupled dynamic filters in NHWC. No include guard: see for_each_target.h.
 
-inline float widened(float value) { return value; }
-inline float widened(bfloat16 value) {
-  const uint32_t bits = uint32_t{value.bits} << 16;
-  float result;
-  __builtin_memcpy(&result, &bits, sizeof result);
-  return result;
-}
-
 // `count` filters, `pitch` apart and at most kRun, to [tap][kRun]: (v - mean) / (std + 1e-10) * factor, std with n - 1;
 // exactly 0 where all are equal.
 template <typename T>
 void standardise(const T* from, int64_t pitch, int64_t count, int64_t taps, float factor, float* to) {
   for (int64_t k = 0; k < count; ++k) {
-    for (int64_t t = 0; t < taps; ++t) to[t * kRun + k] = widened(from[k * pitch + t]);
+    for (int64_t t = 0; t < taps; ++t) to[t * kRun + k] = to_float(from[k * pitch + t]);
   }
   const float divisor = taps > 1 ? taps - 1 : 1;
   for (int64_t k = 0; k < count; k += kPartLanes) {
@@ -33,7 +25,7 @@ void standardise(const T* from, int64_t pitch, int64_t count, int64_t taps, floa
 }
 
 // Channels [c, last), at most a vector, of a stretch of pixels under one head's filters: the sums over the taps that
-// exist of (channel filter op spatial filter) times x. kTaps: their number, if it is known.
+// exist of (channel filter op spatial filter) times x. kTaps: that many are held, see kHeldTaps; or 0.
 template <bool kAdd, int kTaps, typename T>
 inline void filter_channels(const Filtering& f, const T* const* x, const int64_t* taps, int64_t count, int64_t head,
                             const Stretch<T>& to, int64_t c, int64_t last) {
@@ -68,12 +60,12 @@ inline void filter_channels(const Filtering& f, const T* const* x, const int64_t
 template <bool kAdd, typename T>
 inline void filter_stretch(const Filtering& f, const T* const* x, const int64_t* taps, int64_t count,
                            const Stretch<T>& to) {
-  const bool whole = VECTOR_BYTES == 64 && count == 9 && f.taps == 9;  // with its registers
+  const bool held = kHeldTaps > 0 && count == kHeldTaps && f.taps == count;
   for (int64_t h = 0; h < f.heads; ++h) {
     const int64_t last = h + 1 < f.heads ? (h + 1) * f.head_width : f.padded;
     for (int64_t c = h * f.head_width; c < last; c += kLanes) {
-      if (whole) {
-        filter_channels<kAdd, VECTOR_BYTES == 64 ? 9 : 0>(f, x, taps, count, h, to, c, last);
+      if (held) {
+        filter_channels<kAdd, kHeldTaps>(f, x, taps, count, h, to, c, last);
       } else {
         filter_channels<kAdd, 0>(f, x, taps, count, h, to, c, last);
       }

@@ -43,7 +43,7 @@ inline void find_corner(const Source<T>& from, Rows8 image, Rows8 y, Rows8 x, Co
 }
 
 // What lies under each tap; outside of the map zeros.
-inline void find_taps(const Corner* corners, const Tap* taps, int64_t count, const void* zeros, Operand* to) {
+inline void find_rows(const Corner* corners, const Tap* taps, int64_t count, const void* zeros, Operand* to) {
   const Rows8 signs = Rows8{} + int64_t(0x8000000080000000);
   for (int64_t i = 0; i < count; ++i) {
     const Tap& tap = taps[i];
@@ -69,5 +69,5 @@ void locate(const Sites<T>& sites, const Pixels& pixels, Corner* corners, Head<T
   place(sites.gates, image, head->places.gate);
   store_rows(head->images, image);
   for (int64_t i = 0; i < sites.maps; ++i) find_corner(sites.sources[i], image, y, x, corners + i);
-  find_taps(corners, sites.taps, sites.count, sites.zeros, operands);
+  find_rows(corners, sites.taps, sites.count, sites.zeros, operands);
 }

@@ -5,14 +5,6 @@
 
 namespace ppeffconv::engine {
 
-inline float to_float(float value) { return value; }
-inline float to_float(bfloat16 value) {
-  const uint32_t bits = uint32_t{value.bits} << 16;
-  float result;
-  std::memcpy(&result, &bits, 4);
-  return result;
-}
-
 // NCHW float32 to a map with margins of zeros. `in` has the images' size.
 template <typename T>
 void interleave(const float* images, const Map<T>& in, const Map<T>& to, int64_t top, int64_t left, Team team) {

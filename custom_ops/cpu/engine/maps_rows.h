@@ -61,7 +61,7 @@ void weigh_pixels(const T* const* from, const float* weights, int64_t count, con
   }
 }
 
-// A depthwise window of neighbouring pixels; kTaps: how many taps there are, if it is known.
+// A depthwise window of neighbouring pixels. kTaps: that many are held, see kHeldTaps; or 0.
 template <int kTaps, typename T>
 inline void depthwise_channels(const T* const* from, const float* const* weights, int64_t taps, const Stretch<T>& to,
                                int64_t c) {
@@ -81,8 +81,8 @@ inline void depthwise_channels(const T* const* from, const float* const* weights
 template <typename T>
 void depthwise(const T* const* from, const float* const* weights, int64_t taps, const Stretch<T>& to, int64_t padded) {
   for (int64_t c = 0; c < padded; c += kLanes) {
-    if (VECTOR_BYTES == 64 && taps == 9) {  // with its registers
-      depthwise_channels<VECTOR_BYTES == 64 ? 9 : 0>(from, weights, taps, to, c);
+    if (kHeldTaps > 0 && taps == kHeldTaps) {
+      depthwise_channels<kHeldTaps>(from, weights, taps, to, c);
     } else {
       depthwise_channels<0>(from, weights, taps, to, c);
     }

@@ -27,7 +27,7 @@ class Nested : public Operation<T> {
     scale_ = d.vector("scale", channels_), shift_ = d.vector("shift", channels_);
     expanded_ = crops_ * shifts_ + 1 > kTiles || (delta_ > 0 && (!paper_ || few_multiply_adds()));
     if (!weight_.data) return;
-    product_ = !expanded_ ? pack<T>(share(), int(crops_ * shifts_ + (shifts_ > 1))) : pack<T>(expand(), 1);
+    product_ = expanded_ ? pack<T>(expand(), 1) : pack<T>(share(), int(crops_ * shifts_ + (shifts_ > 1)));
     if (may_winograd()) {
       if (!expanded_) centres_ = pack<T>(centres(), 1);
       winograd_.pack_weights(in_channels_, by_winograd(), [this](int64_t o, int64_t c, int64_t t) {
@@ -155,12 +155,12 @@ class Nested : public Operation<T> {
     return fits_winograd() && (expanded_ || delta_ == 0) && Winograd::pays(in_channels_, by_winograd());
   }
   // Whether all filters written out take less time than sharing their sums, which costs a phase each: in vectors
-  // multiplied and added for a pixel, by measurement.
+  // multiplied and added for a pixel, by measurement. For windows over the channels, of which there are no groups.
   bool few_multiply_adds() const {
     constexpr double kPhase = 40, kTransform = 25;  // of sixteen channels in or out
-    const double taps = windows_.kernel_h * windows_.kernel_w, depth = double(in_channels_) / groups_;
+    const double taps = windows_.kernel_h * windows_.kernel_w, depth = in_channels_;
     const int64_t vectors = (channels_ + kLanes - 1) / kLanes, own = (primaries_ + kLanes - 1) / kLanes;
-    double all = taps * in_channels_ * vectors;
+    double all = taps * depth * vectors;
     if (fits_winograd() && Winograd::pays(in_channels_, vectors * kLanes))
       all = std::min(all, 4 * depth * vectors + kTransform * (depth / kLanes + vectors));
     return all < taps * depth * own * (primaries_ <= kHalf ? 0.6 : 1) + kPhase * crops_ * shifts_;

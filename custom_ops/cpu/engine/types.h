@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "cpu/layout.h"
 
@@ -10,6 +11,14 @@ namespace ppeffconv::engine {
 struct bfloat16 {
   uint16_t bits;
 };
+
+inline float to_float(float value) { return value; }
+inline float to_float(bfloat16 value) {
+  const uint32_t bits = uint32_t{value.bits} << 16;
+  float result;
+  std::memcpy(&result, &bits, 4);
+  return result;
+}
 
 enum class Act { kNone, kRelu, kRelu6, kHardsigmoid, kHardswish, kSigmoid, kSwish };
 

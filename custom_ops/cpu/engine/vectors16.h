@@ -7,6 +7,9 @@ typedef Vector<float>::type Floats;
 typedef uint16_t HalfLanes __attribute__((vector_size(VECTOR_BYTES / 2)));
 typedef uint32_t WholeLanes __attribute__((vector_size(VECTOR_BYTES)));
 
+// Taps of a 3x3 window, whose filters stay in AVX-512's registers for a run of pixels; others have too few registers.
+constexpr int kHeldTaps = VECTOR_BYTES == 64 ? 9 : 0;
+
 struct V16 {
   Floats part[kParts];
 };

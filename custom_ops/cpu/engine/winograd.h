@@ -46,12 +46,12 @@ class Winograd {
     product_ = pack<float>(std::move(groups), 1);
   }
 
-  // Whether it is faster than the direct sum, by measurement: the products must be large beside the transforms, and on
-  // small maps, where many tiles hang over the border, larger still.
+  // Whether it is faster than the direct sum, by measurement: the products must be large beside the transforms, and not
+  // too many tiles hang over the border.
   static bool pays(int64_t channels, int64_t columns) {
     return channels >= 16 && channels <= kDepth && columns >= 16 && columns % kLanes == 0;
   }
-  bool pays(int64_t plane) const { return plane >= 144 || plane >= 49; }
+  bool pays(int64_t plane) const { return plane >= 49; }
 
   // Under a mask: only where it is dense enough.
   void bind(Binder<float>& b, const Call<float>& call, const Active* mask) const {
