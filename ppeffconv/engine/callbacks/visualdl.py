@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +108,7 @@ class VisualDL(RunCallback):
     def _start_writer(self, start: int) -> None:
         from .visualdl_writer import DirectLogWriter  # VisualDL takes a second to import
 
-        name = rewind(self.log_dir, start) if start else ""
-        self._writer = DirectLogWriter(self.log_dir, name or f"vdlrecords.{time.time():010.0f}.log")
+        self._writer = DirectLogWriter(self.log_dir, rewind(self.log_dir, start) if start else "")
         if start == 0 and self.images is not None:
             for i, image in enumerate(self.images.numpy()):
                 self._writer.add_image(f"input/{i}", _to_bytes(image.transpose(1, 2, 0)), 0)

@@ -7,6 +7,7 @@ error reaches the caller, and what cannot be written whole is taken back.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from visualdl import LogWriter
@@ -16,9 +17,13 @@ from .visualdl_log import LENGTH
 
 
 class DirectLogWriter(LogWriter):
-    """A ``LogWriter`` to ``log_dir / name``, whose calls raise OSError if the file cannot be written."""
+    """A ``LogWriter`` to ``log_dir / name``, whose calls raise OSError if the file cannot be written.
 
-    def __init__(self, log_dir: Path, name: str) -> None:
+    A file that exists is continued; without a name it is a new one, named by the second as VisualDL names its own.
+    """
+
+    def __init__(self, log_dir: Path, name: str = "") -> None:
+        name = name or f"vdlrecords.{time.time():010.0f}.log"
         log_dir.mkdir(parents=True, exist_ok=True)
         self._direct = RecordFile(log_dir / name)
         super().__init__(str(log_dir), file_name=name)

@@ -42,7 +42,7 @@ class SamplingTemperature(Callback):
 class History(Callback):
     """Writes what each epoch and each evaluation gave to ``history.jsonl``, which tables are made from.
 
-    It also brings back what PaddleDetection forgets when it resumes: the best score, and where the curves were.
+    It also brings back the best score, which PaddleDetection forgets when it resumes.
     """
 
     def __init__(self, trainer: Any) -> None:
@@ -53,8 +53,7 @@ class History(Callback):
         self._epoch = 0
 
     def on_train_begin(self, status: dict[str, Any]) -> None:
-        start, steps = self.model.start_epoch, status["steps_per_epoch"]
-        past = [row for row in read(self.path) if row["epoch"] <= start]
+        past = [row for row in read(self.path) if row["epoch"] <= self.model.start_epoch]
         if rank() == 0:
             with replacing(self.path) as temporary:
                 temporary.write_text("".join(json.dumps(row) + "\n" for row in past), encoding="utf-8")
@@ -62,9 +61,6 @@ class History(Callback):
         for callback in self.model._callbacks:
             if isinstance(callback, Checkpointer) and scores:
                 callback.best_ap = max(scores)
-            if isinstance(callback, VisualDLWriter) and rank() == 0:
-                callback.vdl_loss_step, callback.vdl_mAP_step = start * steps, len(scores)
-                continue_curves(callback, Path(self.model.cfg["vdl_log_dir"]), start * steps)
 
     def on_step_end(self, status: dict[str, Any]) -> None:
         if status["mode"] == "train":
@@ -94,6 +90,23 @@ class History(Callback):
     def _write(self, row: dict[str, Any]) -> None:
         if rank() == 0:
             append(self.path.parent, row)
+
+
+class Curves(VisualDLWriter):
+    """PaddleDetection's curves, which a resumed run continues in their file, as VisualDL shows one of a folder.
+
+    Points are written at once; PaddleDetection's own writer leaves that to a thread, and its last ones may be lost.
+    """
+
+    def __init__(self, trainer: Any) -> None:
+        Callback.__init__(self, trainer)  # VisualDLWriter's would open a file of its own
+
+    def on_train_begin(self, status: dict[str, Any]) -> None:
+        self.vdl_loss_step = self.model.start_epoch * status["steps_per_epoch"]
+        self.vdl_mAP_step = len([row for row in read(run_dir(self.model.cfg) / HISTORY) if "AP" in row])
+        if rank() == 0:
+            folder = Path(self.model.cfg["vdl_log_dir"])
+            self.vdl_writer = DirectLogWriter(folder, rewind(folder, self.vdl_loss_step - 1))
 
 
 def append(folder: Path, row: dict[str, Any]) -> None:
@@ -127,14 +140,3 @@ def scores(metrics: list[Any]) -> dict[str, float | None]:
     found = [metric.get_results().get("bbox", np.zeros(len(STATS))) for metric in metrics]
     values = [round(100 * float(value), 3) if value >= 0 else None for value in found[0]] if found else []
     return dict(zip(STATS, values))
-
-
-def continue_curves(callback: VisualDLWriter, folder: Path, step: int) -> None:
-    """Let the curves go on behind ``step`` steps in the file of an earlier attempt, as VisualDL shows one of a folder.
-
-    Points are written at once; PaddleDetection's own writer leaves that to a thread, and its last ones may be lost.
-    """
-    own = Path(callback.vdl_writer.file_name)
-    callback.vdl_writer.close()
-    own.unlink()
-    callback.vdl_writer = DirectLogWriter(folder, rewind(folder, step - 1) or own.name)

@@ -54,9 +54,16 @@ class EffConvTrainer(Trainer):
             accelerate(self.model)
 
     def _init_callbacks(self) -> None:
+        if self.mode != "train":
+            super()._init_callbacks()
+            return
+        curves = self.cfg["use_vdl"]
+        self.cfg["use_vdl"] = False  # it would open a file of its own
         super()._init_callbacks()
-        if self.mode == "train":
-            self.register_callbacks([callbacks.SamplingTemperature(self), callbacks.History(self)])
+        self.cfg["use_vdl"] = curves
+        self.register_callbacks([callbacks.SamplingTemperature(self), callbacks.History(self)])
+        if curves:
+            self.register_callbacks([callbacks.Curves(self)])
 
     def _reset_metrics(self) -> None:
         self.scores = callbacks.scores(self._metrics)
@@ -135,6 +142,7 @@ def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 
             files.append(str(file))
     if not files:
         raise ValueError(f"none of the images in {images} can be read")
+    cfg["vdl_log_dir"] = str(folder / "vdl")  # VisualDL shows one file of a folder: not here instead of the curves
     trainer = EffConvTrainer(cfg, "test")
     names = trainer.dataset.get_anno()
     if names is None or not Path(names).is_file():  # PaddleDetection would take the names of COCO's classes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import paddle
@@ -50,6 +51,7 @@ def test_train_evaluate_infer(load, coco, tmp_path):
     assert (drawn / "other.jpg").is_file()
     assert not (drawn / "broken.jpg").exists()
     assert isinstance(json.loads((drawn / "bbox.json").read_text()), list)
+    assert len(list((folder / "vdl").iterdir())) == len(list((drawn / "vdl").iterdir())) == 1
 
 
 def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(load, tmp_path):
@@ -74,6 +76,16 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(load, tmp_path):
     (curves,) = (whole / "vdl").glob("*.log")
     points = LogReader(file_path=str(curves)).get_data("scalar", "loss")
     assert [point.id for point in points] == list(range(6))
+
+
+def test_curves_begin_with_the_training(load):
+    """VisualDL names files by the second: one of the trainer's own could be that of an attempt just before."""
+    from ppeffconv.integrations.ppdet import runner
+
+    cfg = load()
+    runner.EffConvTrainer(cfg, "train")
+    assert not Path(cfg["vdl_log_dir"]).exists()
+    assert cfg["use_vdl"]
 
 
 def test_epochs_differ_and_seeds_differ(load):
