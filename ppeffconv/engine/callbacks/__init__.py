@@ -1,7 +1,6 @@
 """Callbacks of training, each of use in any ``paddle.Model.fit`` as well."""
 
 from .checkpointing import Checkpoints
-from .crowding import Crowding
 from .ema import EMA
 from .evaluation import Evaluation
 from .finite_loss import FiniteLoss
@@ -14,7 +13,6 @@ from .visualdl import VisualDL
 __all__ = [
     "EMA",
     "Checkpoints",
-    "Crowding",
     "Evaluation",
     "FiniteLoss",
     "GracefulStop",
