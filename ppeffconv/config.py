@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-import re
+import importlib
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from .config_check import Tree, check, complete
+from .config_rules import check_together
+from .config_yaml import inline, parse_yaml, read_yaml
 from .utils.files import replacing
 
 
@@ -34,6 +35,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     ``_base_`` names one file or a list of them, relative to the file that names them. Mappings are merged key by key,
     in order, and the file itself wins; anything else, lists included, is replaced.
 
+    The modules of ``Global.custom_imports`` are imported, from the working directory or from where Python finds them,
+    so that what they register can be named.
+
     Args:
         path: the YAML file.
         overrides: ``A.b.c=value`` each, with a YAML value: ``Optimizer.lr=0.1``, ``Metric.topk=[1, 3]``.
@@ -41,9 +45,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         FileNotFoundError: the file or one of its ``_base_`` files does not exist.
         ValueError: malformed YAML, a duplicate or unknown key, a missing key, a value of the wrong type or out of
-            bounds. The message names the file (or the override) and the dotted key.
+            bounds, values that contradict each other, a module that cannot be imported. The message names the file (or
+            the override) and the dotted key.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     tree = _read_with_bases(path, ())
     overridden: set[str] = set()
     for text in overrides:
@@ -52,7 +57,26 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         overridden.update(_leaves(change))
     tree = complete(tree, str(path))
     tree["Global"]["name"] = tree["Global"]["name"] or path.stem
+    check_together(tree, str(path))
+    import_modules(tree["Global"]["custom_imports"])
     return Config(tree, path, overridden)
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules for what they register; ValueError if there is none of that name."""
+    for name in names:
+        if name in sys.modules:
+            continue
+        sys.path.insert(0, os.getcwd())
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"Global.custom_imports: cannot import {name}: {error}. It is looked for in the working directory, in "
+                "PYTHONPATH and among what is installed"
+            ) from None
+        finally:
+            sys.path.remove(os.getcwd())
 
 
 def merge(base: Tree, change: Tree) -> Tree:
@@ -76,41 +100,6 @@ def save_config(cfg: Config, path: str | Path) -> None:
         temporary.write_text(format_config(cfg), encoding="utf-8")
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses duplicate keys and reads 1e-4 as a number, as YAML 1.2 does."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Tree:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key.value, str):
-                continue  # which SafeLoader refuses, with its line
-            if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key '{key.value}'", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """SafeDumper that quotes a text which _Loader would read as a number."""
-
-
-for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-    )
-
-
-def _parse_yaml(text: str, source: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ValueError(f"{source}{where}: not valid YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError) as error:  # control characters; a date such as 2020-99-99
-        raise ValueError(f"{source}: not valid YAML: {error}") from None
-
-
 def _read_with_bases(path: Path, below: tuple[Path, ...]) -> Tree:
     """Read ``path`` on top of its bases; ``below`` is the chain of files that led here."""
     if not path.is_file():
@@ -119,10 +108,7 @@ def _read_with_bases(path: Path, below: tuple[Path, ...]) -> Tree:
     chain = (*below, path.resolve())
     if chain[-1] in below:
         raise ValueError(f"{path}: its _base_ leads back to itself: {' -> '.join(p.name for p in chain)}")
-    try:
-        own = _parse_yaml(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file in UTF-8: {error.reason} at byte {error.start}") from None
+    own = read_yaml(path)
     own = {} if own is None else own
     bases = own.pop("_base_", []) if isinstance(own, dict) else []
     bases = [bases] if isinstance(bases, str) else bases
@@ -140,7 +126,7 @@ def parse_override(text: str) -> Tree:
     names = dotted.strip().split(".")
     if not equals or not all(names):
         raise ValueError(f"-o {text}: expected KEY=VALUE with a dotted key, such as Optimizer.lr=0.1")
-    tree = _parse_yaml(value, f"-o {text}")
+    tree = parse_yaml(value, f"-o {text}", key=names[-1])
     for name in reversed(names):
         tree = {name: tree}
     return tree
@@ -157,19 +143,13 @@ def _leaves(tree: Tree, prefix: str = "") -> Iterator[str]:
 def _format(tree: Tree, overridden: set[str], prefix: str, indent: str) -> Iterator[str]:
     for key, value in tree.items():
         dotted = f"{prefix}{key}"
-        name = indent + _inline(key)
+        name = indent + inline(key)
         mark = "  # overridden" if dotted in overridden else ""
         if isinstance(value, dict) and value:
             yield f"{name}:\n"
             yield from _format(value, overridden, f"{dotted}.", indent + "  ")
         elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
             yield f"{name}:{mark}\n"
-            yield from (f"{indent}  - {_inline(item)}\n" for item in value)
+            yield from (f"{indent}  - {inline(item)}\n" for item in value)
         else:
-            yield f"{name}: {_inline(value)}{mark}\n"
-
-
-def _inline(value: Any) -> str:
-    """Return ``value`` as YAML on one line: dumped as the only item of a list, whose brackets are dropped again."""
-    options = {"default_flow_style": True, "width": 10**6, "allow_unicode": True, "sort_keys": False}
-    return yaml.dump([value], Dumper=_Dumper, **options)[1:-2]
+            yield f"{name}: {inline(value)}{mark}\n"

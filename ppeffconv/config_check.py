@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,24 @@ from .config_schema import REQUIRED, SCHEMA, Block, Field
 
 Tree = dict[str, Any]
 Kind = type | tuple[type, ...]
+LARGEST = 2**63  # whole numbers stay below it, as in the C++ of Paddle
+# what other programs call it -> the name here
+ALIASES = {
+    "base_lr": "lr",
+    "batchsize": "batch_size",
+    "classes": "num_classes",
+    "decay": "weight_decay",
+    "epoch": "epochs",
+    "learning_rate": "lr",
+    "lr_scheduler": "schedule",
+    "max_epochs": "epochs",
+    "pretrain_weights": "pretrained_model",
+    "save_dir": "output_dir",
+    "scheduler": "schedule",
+    "wd": "weight_decay",
+    "worker_num": "num_workers",
+    "workers": "num_workers",
+}
 
 
 def check(tree: Any, source: str, block: Block = SCHEMA, prefix: str = "") -> Tree:
@@ -32,7 +51,7 @@ def check(tree: Any, source: str, block: Block = SCHEMA, prefix: str = "") -> Tr
         )
     checked: Tree = {}
     for key, value in tree.items():
-        entry = block.fields.get(key, block.extra) if isinstance(key, str) else None
+        entry = block.entry(key)
         if entry is None:
             raise ValueError(_unknown_key(f"{prefix}{key}", value, source, block, prefix))
         if isinstance(entry, Block):
@@ -59,18 +78,21 @@ def complete(tree: Tree, source: str, block: Block = SCHEMA, prefix: str = "") -
 
 def dotted_keys(block: Block = SCHEMA, prefix: str = "") -> Iterator[str]:
     """Yield every declared key as ``A.b.c``, blocks included."""
-    for name, entry in block.fields.items():
+    for name, entry in (block.fields | block.optional).items():
         yield prefix + name
         if isinstance(entry, Block):
             yield from dotted_keys(entry, f"{prefix}{name}.")
 
 
 def nearest_keys(dotted: str) -> list[str]:
-    """Return the declared keys that ``dotted`` may have meant: the same name elsewhere, else the nearest spelling."""
+    """Return the declared keys that ``dotted`` may have meant.
+
+    They are those of the same name, or of the one that it has here, in other blocks; else the nearest spelling.
+    """
     known = list(dotted_keys())
-    name = dotted.rpartition(".")[2].lower()
-    elsewhere = [key for key in known if key.rpartition(".")[2].lower() == name]
-    parent = dotted.rpartition(".")[0].lower()
+    parent, _, name = dotted.lower().rpartition(".")
+    names = {name, ALIASES.get(name, name)}
+    elsewhere = [key for key in known if key.rpartition(".")[2].lower() in names]
     elsewhere.sort(key=lambda key: -difflib.SequenceMatcher(None, key.rpartition(".")[0].lower(), parent).ratio())
     return elsewhere[:2] or difflib.get_close_matches(dotted, known, n=1, cutoff=0.5)
 
@@ -89,11 +111,16 @@ def _check_value(value: Any, entry: Field, source: str, dotted: str) -> Any:
         return None
     try:
         value = _convert(value, entry.kind)
-        if entry.item is not None:
+        if entry.item is not None and isinstance(value, list):
             value = [_convert(item, entry.item) for item in value]
     except TypeError:
         each = f", each item {_describe(entry.item)}" if entry.item is not None else ""
-        raise ValueError(f"{source}: {dotted} must be {_describe(entry.kind)}{each}, got {_show(value)}") from None
+        hint = ": put it in quotes" if entry.kind is str and isinstance(value, (bool, int, float)) else ""
+        raise ValueError(
+            f"{source}: {dotted} must be {_describe(entry.kind)}{each}, got {_show(value)}{hint}"
+        ) from None
+    if entry.path and isinstance(value, str):
+        value = os.path.expanduser(value)
     if entry.rule is not None and not entry.rule.holds(value):
         raise ValueError(f"{source}: {dotted} must be {entry.rule.text}, got {_show(value)}")
     return value
@@ -106,16 +133,17 @@ def _convert(value: Any, kind: Kind) -> Any:
     """
     kinds = kind if isinstance(kind, tuple) else (kind,)
     if object in kinds or type(value) in kinds:
-        if isinstance(value, float) and not math.isfinite(value) and object not in kinds:
+        unfit = (type(value) is float and not math.isfinite(value)) or (type(value) is int and abs(value) >= LARGEST)
+        if unfit and object not in kinds:
             raise TypeError
         return value
-    if float in kinds and type(value) is int:
+    if float in kinds and type(value) is int and abs(value) < LARGEST:
         return float(value)
     raise TypeError
 
 
 def _describe(kind: Kind) -> str:
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", list: "a list"}
+    names = {int: "a whole number below 2^63", float: "a number", bool: "true or false", str: "a text", list: "a list"}
     names |= {dict: "a mapping"}
     return " or ".join(names[k] for k in (kind if isinstance(kind, tuple) else (kind,)))
 

@@ -20,20 +20,42 @@ class Rule:
 
 @dataclass(frozen=True)
 class Field:
-    """One value. ``None`` is allowed where it is the default; ``item`` is the type of a list's elements."""
+    """One value.
+
+    Attributes:
+        kind: its type, or several.
+        default: ``None`` is allowed as a value where it is the default.
+        rule: a bound.
+        item: the type of a list's elements.
+        path: whether a text is a place on the disk, in which ``~`` is the home folder.
+    """
 
     kind: type | tuple[type, ...]
     default: Any = REQUIRED
     rule: Rule | None = None
     item: type | tuple[type, ...] | None = None
+    path: bool = False
 
 
 @dataclass(frozen=True)
 class Block:
-    """A mapping. ``extra`` describes keys beyond ``fields``; without it they are errors."""
+    """A mapping.
+
+    Attributes:
+        fields: its keys, which are always there once the configuration is read.
+        optional: keys that are only there if they are given.
+        extra: describes all further keys; without it they are errors.
+    """
 
     fields: dict[str, Field | Block] = field(default_factory=dict)
+    optional: dict[str, Field] = field(default_factory=dict)
     extra: Field | None = None
+
+    def entry(self, key: Any) -> Field | Block | None:
+        """Return what ``key`` may hold, or None if there is no such key."""
+        if not isinstance(key, str):
+            return None
+        return self.fields.get(key) or self.optional.get(key, self.extra)
 
 
 def _one_of(*names: str) -> Rule:
@@ -48,6 +70,8 @@ DEVICE = Rule("auto, cpu, gpu or gpu:N", lambda v: re.fullmatch(r"auto|cpu|gpu(:
 RUN_NAME = Rule("a plain folder name", lambda v: v not in ("", ".", "..") and not re.search(r"[/\\]", v))
 COUNTS = Rule("a list of whole numbers > 0", lambda v: len(v) > 0 and min(v) > 0)
 EPOCHS = Rule("a rising list of epochs > 0", lambda v: all(a < b for a, b in zip([0, *v], v, strict=False)))
+NAMES = Rule("a list of different names", lambda v: isinstance(v, str) or len({*v, ""}) == len(v) + 1)
+MODULES = Rule("a list of Python modules", lambda v: all(part.isidentifier() for name in v for part in name.split(".")))
 IMAGE_SHAPE = Rule("three whole numbers > 0: channels, height, width", lambda v: len(v) == 3 and min(v) > 0)
 
 ANYTHING = Field(object, None)
@@ -56,7 +80,15 @@ ANYTHING = Field(object, None)
 def _loader(batch_size: int, **more: Field) -> Block:
     return Block(
         {
-            "dataset": Block({"name": Field(str)}, extra=ANYTHING),
+            "dataset": Block(
+                {"name": Field(str)},
+                optional={
+                    "root": Field(str, path=True),
+                    "list_file": Field(str, None, path=True),
+                    "class_names": Field((list, str), None, NAMES, item=str, path=True),
+                },
+                extra=ANYTHING,
+            ),
             "transforms": Field(list, item=(str, dict)),
             "batch_size": Field(int, batch_size, POSITIVE),
             "num_workers": Field(int, 0, NOT_NEGATIVE),
@@ -70,7 +102,7 @@ SCHEMA = Block(
         "Global": Block(
             {
                 "name": Field(str, None, RUN_NAME),
-                "output_dir": Field(str, "output"),
+                "output_dir": Field(str, "output", path=True),
                 "device": Field(str, "auto", DEVICE),
                 "seed": Field(int, 42, NOT_NEGATIVE),
                 "task": Field(str, "classification", _one_of("classification", "depth_upsampling")),
@@ -79,14 +111,15 @@ SCHEMA = Block(
                 "save_interval": Field(int, 0, NOT_NEGATIVE),
                 "log_interval": Field(int, 10, POSITIVE),
                 "use_visualdl": Field(bool, True),
-                "pretrained_model": Field(str, None),
+                "pretrained_model": Field(str, None, path=True),
+                "custom_imports": Field(list, [], MODULES, item=str),
             }
         ),
         "Arch": Block(
             {
                 "name": Field(str),
                 "num_classes": Field(int, 1000, POSITIVE),
-                "pretrained": Field((bool, str), False),
+                "pretrained": Field((bool, str), False, path=True),
             },
             extra=ANYTHING,
         ),

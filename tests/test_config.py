@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import tempfile
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def test_defaults(minimal):
         "log_interval": 10,
         "use_visualdl": True,
         "pretrained_model": None,
+        "custom_imports": [],
     }
     assert cfg["Arch"] == {"name": "resnet20", "num_classes": 1000, "pretrained": False}
     assert cfg["Loss"] == {"label_smoothing": 0.0, "auxiliary": {}}
@@ -95,6 +97,30 @@ def test_whole_numbers_become_floats_where_floats_are_due(minimal):
     lr = load_config(minimal, ["Optimizer.lr=1"])["Optimizer"]["lr"]
     assert lr == 1.0
     assert type(lr) is float
+
+
+def test_the_home_folder(minimal, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    text = ["Global.output_dir=~/runs", "Global.pretrained_model=~/a", "Arch.pretrained=~/b"]
+    text += ["DataLoader.Train.dataset.root=~/c", "DataLoader.Train.dataset.list_file=~/d"]
+    cfg = load_config("~/run.yaml", text)
+    data = cfg["DataLoader"]["Train"]["dataset"]
+    assert cfg["Global"]["output_dir"] == f"{tmp_path}/runs"
+    assert cfg["Global"]["pretrained_model"] == f"{tmp_path}/a"
+    assert cfg["Arch"]["pretrained"] == f"{tmp_path}/b"
+    assert (data["root"], data["list_file"]) == (f"{tmp_path}/c", f"{tmp_path}/d")
+
+
+def test_custom_imports(minimal, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_layers_of_a_user.py").write_text("import sys\nsys.modules['trace'] = 'imported'\n")
+    before = list(sys.path)
+    monkeypatch.setitem(sys.modules, "trace", None)
+    load_config(minimal, ["Global.custom_imports=[own_layers_of_a_user]"])
+    assert sys.modules["trace"] == "imported"
+    assert sys.path == before
+    with pytest.raises(ValueError, match=r"Global\.custom_imports: cannot import nowhere_to_be_found"):
+        load_config(minimal, ["Global.custom_imports=[nowhere_to_be_found]"])
 
 
 # inheritance
@@ -159,7 +185,9 @@ def test_an_error_in_a_base_names_the_base(write):
         ("Arch:\n  name: [a", r"run\.yaml, line 2"),
         ("Arch:\n\tname: a", r"run\.yaml, line 2"),
         ("Arch: {name: a\x01}", r"run\.yaml: not valid YAML"),
-        ("Arch: {born: 2020-99-99}", r"run\.yaml: not valid YAML"),
+        ("Arch: {born: !!timestamp 2020-99-99}", r"run\.yaml: not valid YAML"),
+        ("Arch: &a {x: *a}", r"run\.yaml: not valid YAML: .*alias stands for itself"),
+        ("Arch: {x: " + 3000 * "[", r"run\.yaml: not valid YAML"),
         ("Arch: {name: {{ name }}}", r"run\.yaml, line 1"),
         ("- a\n- b", r"run\.yaml: the file must be a mapping of keys to values"),
         ("Global: 3", r"run\.yaml: Global must be a mapping of keys to values, got 3 \(int\)"),
@@ -230,6 +258,12 @@ def test_a_value_may_hold_an_equals_sign(minimal):
         ("DataLoader.Train.batchsize=1", "DataLoader.Train.batch_size"),
         ("DataLoader.Eval.drop_last=true", "DataLoader.Train.drop_last"),
         ("Optimizer.Schedule.gama=1", "Optimizer.schedule.gamma"),
+        ("Optimizer.learning_rate=1", "Optimizer.lr"),
+        ("Optimizer.base_lr=1", "Optimizer.lr"),
+        ("Optimizer.wd=1", "Optimizer.weight_decay"),
+        ("Optimizer.scheduler.gamma=1", "Optimizer.schedule.gamma"),
+        ("DataLoader.Train.workers=1", "DataLoader.Train.num_workers"),
+        ("Global.save_dir=x", "Global.output_dir"),
     ],
 )
 def test_an_unknown_key_names_the_nearest(minimal, override, nearest):
@@ -247,9 +281,17 @@ def test_an_unknown_key_names_the_nearest(minimal, override, nearest):
         ("=3", "expected KEY=VALUE"),
         ("Global..epochs=3", "expected KEY=VALUE"),
         ("Arch.name=[", "not valid YAML"),
-        ("Global.epochs=yes", r"Global\.epochs must be a whole number, got True \(bool\)"),
-        ("Global.epochs=1.0", r"must be a whole number, got 1\.0 \(float\)"),
-        ("Global.epochs=null", "must be a whole number, got nothing"),
+        ("Global.epochs=yes", r"Global\.epochs must be a whole number below 2\^63, got True \(bool\)"),
+        ("Global.epochs=1e3", r"must be a whole number .*, got 1000\.0 \(float\)"),
+        ("Global.epochs=1:30", r"must be a whole number .*, got '1:30' \(str\)"),
+        ("Global.epochs=0x10", r"must be a whole number .*, got '0x10' \(str\)"),
+        ("Global.seed=99999999999999999999", r"Global\.seed must be a whole number below 2\^63, got 9999"),
+        ("Global.output_dir=~", r"Global\.output_dir must be a text, got nothing \(null\)"),
+        ("Global.name=no", r"must be a text, got False \(bool\): put it in quotes"),
+        ("DataLoader.Eval.dataset.class_names=[a, b, a]", "must be a list of different names"),
+        ("Global.custom_imports=[a-b]", "must be a list of Python modules"),
+        ("Global.epochs=1.0", r"must be a whole number .*, got 1\.0 \(float\)"),
+        ("Global.epochs=null", "must be a whole number .*, got nothing"),
         ("Global.epochs=0", r"Global\.epochs must be > 0, got 0"),
         ("Global.use_visualdl=1", "must be true or false, got 1"),
         ("Global.name=5", r"Global\.name must be a text, got 5 \(int\)"),
@@ -268,9 +310,9 @@ def test_an_unknown_key_names_the_nearest(minimal, override, nearest):
         ("EMA.decay=1.0", "must be > 0 and < 1"),
         ("Loss.label_smoothing=1", "must be >= 0 and < 1"),
         ("Loss.auxiliary.sparse=a", r"Loss\.auxiliary\.sparse must be a number"),
-        ("Metric.topk=[1, a]", "must be a list, each item a whole number, got"),
+        ("Metric.topk=[1, a]", "must be a list, each item a whole number .*, got"),
         ("Metric.topk=[]", "must be a list of whole numbers > 0"),
-        ("Metric.topk=1", r"must be a list, each item a whole number, got 1 \(int\)"),
+        ("Metric.topk=1", r"must be a list, each item a whole number .*, got 1 \(int\)"),
         ("Export.input_shape=[3, 32]", "must be three whole numbers > 0"),
         ("DataLoader.Train.transforms.0=ToArray", "must be a list, each item a text or a mapping"),
         ("DataLoader.Train.batch_size=-1", "must be > 0"),

@@ -18,9 +18,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock, Timeout
 
+from ..config_yaml import read_yaml
 from ..utils.files import replacing
 from ..utils.logger import get_logger
 from .callbacks import TrainingInterrupted, interrupts
@@ -97,12 +97,9 @@ def read_queue(path: str | Path) -> list[QueuedRun]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not such a list.
+        ValueError: it is not such a list, or a name stands in it twice.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from None
+    content = read_yaml(path)
     if not isinstance(content, Mapping) or set(content) != {"output", "runs"} or not isinstance(content["runs"], dict):
         raise ValueError(f"{path}: expected 'output: folder' and 'runs: {{name: command}}', and nothing else")
     for name, command in content["runs"].items():

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from paddle import nn
 
+from ..config_yaml import parse_yaml
 from ..utils import logger
 from .formats import read_file
 from .publish import save_weights
@@ -120,10 +120,7 @@ def _arguments(texts: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise ValueError(f"expected KEY=VALUE, such as alpha=0.25, got '{text}'")
-        try:
-            given[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"the value of '{text}' is no YAML") from None
+        given[key] = parse_yaml(value, f"-a {text}", key=key)
     return given
 
 

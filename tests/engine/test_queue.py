@@ -152,5 +152,12 @@ def test_what_cannot_be_started_does_not_end_the_queue(tmp_path, caplog):
     assert "typo cannot be started" in caplog.text
     assert "quote cannot be started: No closing quotation; its command is" in caplog.text
     path.write_text("output: [")
-    with pytest.raises(ValueError, match="is no YAML"):
+    with pytest.raises(ValueError, match=r"queue\.yaml, line 1.*not valid YAML"):
+        read_queue(path)
+
+
+def test_a_name_that_stands_there_twice(tmp_path):
+    path = tmp_path / "queue.yaml"
+    path.write_text("output: x\nruns:\n  a: python -c 1\n  b: python -c 2\n  a: python -c 3\n")
+    with pytest.raises(ValueError, match=r"queue\.yaml, line 5, column 3: not valid YAML: duplicate key 'a'"):
         read_queue(path)
