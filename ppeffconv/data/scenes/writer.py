@@ -44,8 +44,9 @@ def make_scenes(output: str | Path, settings: SceneSettings, root: str | Path | 
         <split>.txt                          PaddleSeg's list, "images/... labels/..."
         scenes.json                          the settings
 
-    The files are a function of the settings, whatever the number of workers. They grow in ``<output>.partial``, which
-    the next call with the same settings completes, and get their name when all are there.
+    The files are a function of the settings, whatever the number of workers. They grow in ``<output>.partial``, and get
+    their name when all are there. What a stopped call has left there, the next one with the same settings completes,
+    and one with other settings replaces.
 
     Args:
         output: the folder.
@@ -58,44 +59,77 @@ def make_scenes(output: str | Path, settings: SceneSettings, root: str | Path | 
 
     Raises:
         ValueError: the folder, or its unfinished form, holds something else.
-        FileNotFoundError: no Fashion-MNIST.
+        FileNotFoundError: no Fashion-MNIST; then nothing is written.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    output = Path(output)
-    partial_folder = output.with_name(output.name + ".partial")
+    output = Path(output).expanduser()
+    if _is_there(output, settings):
+        return output
+    unfinished = output.with_name(f"{output.name}.partial")
+    garments = {
+        split: FashionMNIST(None if root is None else str(root), train=split == "train")
+        for split in SPLITS
+        if settings.count(split)
+    }
     output.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(output.with_name(f".{output.name}.lock")):
-        if output.exists():
-            _check_settings(output, settings)
-            get_logger().info(f"scenes: {output} is there already")
+        if _is_there(output, settings):  # by another process, which this one has waited for
             return output
-        if partial_folder.exists():
-            _check_settings(partial_folder, settings)
-        _write_json(partial_folder / SETTINGS_FILE, settings.as_dict())
+        if unfinished.exists() and _settings_in(unfinished) != settings.as_dict():
+            _discard(unfinished)
+        _write_json(unfinished / SETTINGS_FILE, settings.as_dict())
         for split in SPLITS:
-            _write_split(partial_folder, split, settings, root, workers)
-        shutil.rmtree(partial_folder / "parts")
-        partial_folder.rename(output)
+            _write_split(unfinished, split, settings, garments.get(split), workers)
+        shutil.rmtree(unfinished / "parts")
+        for leftover in unfinished.rglob(".*.partial"):  # of files that a kill cut short
+            leftover.unlink()
+        unfinished.rename(output)
     return output
 
 
-def _check_settings(folder: Path, settings: SceneSettings) -> None:
-    file = folder / SETTINGS_FILE
-    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+def _is_there(folder: Path, settings: SceneSettings) -> bool:
+    """Whether ``folder`` holds the scenes of these settings; ValueError if it holds anything else."""
+    if not folder.exists():
+        return False
+    found = _settings_in(folder)
     if found != settings.as_dict():
         what = "something else" if found is None else f"scenes of other settings, {found}"
         raise ValueError(f"{folder} holds {what}; expected {settings.as_dict()}: remove it or choose another folder")
+    get_logger().info(f"scenes: {folder} is there already")
+    return True
 
 
-def _write_split(folder: Path, split: str, settings: SceneSettings, root: str | Path | None, workers: int) -> None:
+def _settings_in(folder: Path) -> Any:
+    """The settings that a folder of scenes was begun with; None if it is none."""
+    try:
+        return json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _discard(unfinished: Path) -> None:
+    """Remove what a stopped call with other settings has left; ValueError if it is not of this program's making."""
+    if _settings_in(unfinished) is None and any(
+        not path.name.startswith(f".{SETTINGS_FILE}.") for path in unfinished.iterdir()
+    ):
+        raise ValueError(f"{unfinished} is in the way and holds no scenes: remove it or choose another folder")
+    get_logger().warning(f"scenes: {unfinished} was left unfinished with other settings and is removed")
+    for path in unfinished.iterdir():  # the settings last, so that a kill in the midst leaves what is still known
+        if path.is_dir():
+            shutil.rmtree(path)
+    shutil.rmtree(unfinished)
+
+
+def _write_split(
+    folder: Path, split: str, settings: SceneSettings, garments: FashionMNIST | None, workers: int
+) -> None:
     for kind in ("images", "labels", "depth", "parts"):
         (folder / kind / split).mkdir(parents=True, exist_ok=True)
     (folder / "annotations").mkdir(exist_ok=True)
     names = [f"{i:06d}" for i in range(settings.count(split))]
     missing = [i for i, name in enumerate(names) if not _part(folder, split, name).is_file()]
     if missing:
-        garments = FashionMNIST(None if root is None else str(root), train=split == "train")
         write = partial(_write_scene, folder, split, settings, garments.images[..., 0], garments.labels)
         for done, _ in enumerate(_over_processes(write, missing, workers), start=1):
             if done % 200 == 0 or done == len(missing):

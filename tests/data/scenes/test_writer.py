@@ -68,8 +68,6 @@ def test_a_stopped_run_is_no_folder_and_is_completed(scenes, garment_root, tmp_p
     with pytest.raises(KeyboardInterrupt):
         make_scenes(tmp_path / "s", SETTINGS, garment_root)
     assert not (tmp_path / "s").exists()
-    with pytest.raises(ValueError, match=r"s\.partial holds scenes of other settings"):
-        make_scenes(tmp_path / "s", SceneSettings(train=9), garment_root)
     folder = make_scenes(tmp_path / "s", SETTINGS, garment_root)
     assert contents(folder) == contents(scenes)
     assert len(composed) == 8  # 7 scenes, the interrupted one twice
@@ -90,10 +88,39 @@ def test_a_folder_of_something_else(garment_root, tmp_path):
         make_scenes(tmp_path / "photos", SETTINGS, garment_root)
 
 
-def test_no_fashion_mnist(tmp_path):
+def test_a_stopped_run_does_not_stand_in_the_way_of_other_settings(garment_root, tmp_path, monkeypatch, caplog):
+    other = SceneSettings(**{**SETTINGS.__dict__, "train": 1, "val": 1})
+    expected = contents(make_scenes(tmp_path / "expected", other, garment_root))
+    unfinished = tmp_path / "s.partial"
+    shutil.copytree(tmp_path / "expected", unfinished)
+    (unfinished / "scenes.json").write_text(json.dumps(SETTINGS.as_dict()))
+    (unfinished / "images" / "train" / "000003.jpg").write_bytes(b"of the other settings")
+    assert contents(make_scenes(tmp_path / "s", other, garment_root)) == expected
+    assert "left unfinished with other settings and is removed" in caplog.text
+    assert not unfinished.exists()
+
+
+def test_a_kill_in_the_first_moment(scenes, garment_root, tmp_path):
+    (tmp_path / "s.partial").mkdir()
+    (tmp_path / "s.partial" / ".scenes.json.99.partial").write_text("{")
+    assert contents(make_scenes(tmp_path / "s", SETTINGS, garment_root)) == contents(scenes)
+
+
+def test_what_is_not_of_its_making_stays(garment_root, tmp_path):
+    (tmp_path / "s.partial").mkdir()
+    (tmp_path / "s.partial" / "diary.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"s\.partial is in the way and holds no scenes"):
+        make_scenes(tmp_path / "s", SETTINGS, garment_root)
+    assert (tmp_path / "s.partial" / "diary.txt").is_file()
+
+
+@pytest.mark.parametrize("missing", ["train", "t10k"])
+def test_without_fashion_mnist_nothing_is_left_behind(garment_root, tmp_path, missing):
+    part = shutil.copytree(garment_root, tmp_path / "garments")
+    (part / f"{missing}-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(FileNotFoundError, match="no Fashion-MNIST.*On Debian"):
-        make_scenes(tmp_path / "s", SETTINGS, tmp_path / "nowhere")
-    assert not (tmp_path / "s").exists()
+        make_scenes(tmp_path / "out" / "s", SETTINGS, part)
+    assert not (tmp_path / "out").exists()
 
 
 def test_workers(tmp_path):
