@@ -19,7 +19,7 @@ from ppeffconv.engine import cli
 def main(args: argparse.Namespace) -> None:
     if args.action == "report":
         folder = ROOT / "custom_ops" / "benchmark"
-        report.write_into(args.into, args.json or [folder / f"{kind}.json" for kind in report.kinds_in(args.into)])
+        report.write_into(args.into, args.json or report.sessions_in(args.into, folder))
         return
     output = args.output or Path("output", "benchmark", f"{args.action}.json")
     settings = session.Settings(

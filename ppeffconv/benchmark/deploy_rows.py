@@ -14,6 +14,7 @@ BFLOAT16 = "ours, bfloat16"
 # a sampling network's own dense form (its masks, every position computed), and the network without masks
 DENSE, PLAIN = "its dense form", "resnet50 without masks"
 OPENVINO, ONNXRUNTIME, TORCH, PADDLE = "OpenVINO", "onnxruntime", "PyTorch", "Paddle Inference"
+OPENVINO_DEFAULT = "OpenVINO, its default"  # in the precision that it chooses for the CPU, where OPENVINO is float32
 SIZE, BATCHES = 224, (1, 8)
 TURN = 250.0  # ms
 
@@ -124,6 +125,7 @@ def _row(name: str, batch: int) -> Row:
         OURS: _ours(network, SIZE, batch, models=models, layers=batch == 1),
         BASE: _base(SIZE, images, batch),
         OPENVINO: _peer("openvino", models, batch),
+        OPENVINO_DEFAULT: _peer("openvino", models, batch, default_precision=True),
         ONNXRUNTIME: _peer("onnxruntime", models, batch),
         TORCH: _peer("torch", models, batch, network=network.model, options=dict(network.peer_options)),
     }
@@ -146,6 +148,7 @@ def _sampled() -> Row:
         PLAIN: _ours(NETWORKS["resnet50"], size, 1, layers=True),
         BASE: _base(size, 1, 1),
         OPENVINO: _peer("openvino", models, 1),
+        OPENVINO_DEFAULT: _peer("openvino", models, 1, default_precision=True),
         ONNXRUNTIME: _peer("onnxruntime", models, 1),
         TORCH: _peer("torch", models, 1, network=SAMPLED.model, options={}),
     }

@@ -15,6 +15,7 @@ from .deploy_rows import (
     NETWORKS,
     ONNXRUNTIME,
     OPENVINO,
+    OPENVINO_DEFAULT,
     PADDLE,
     PLAIN,
     SAMPLED,
@@ -33,7 +34,7 @@ from .targets import break_even, differs, sampled, samples, time_ratio, times
 
 Entry = Mapping[str, Any]
 OTHER_NUMBERS = "≠"
-PEERS = (OPENVINO, ONNXRUNTIME, TORCH, PADDLE)
+PEERS = (OPENVINO, OPENVINO_DEFAULT, ONNXRUNTIME, TORCH, PADDLE)
 
 
 def summary(session: Session) -> str:
@@ -44,11 +45,12 @@ def summary(session: Session) -> str:
 def speed_ups(session: Session) -> str:
     """Batch 1: each network's milliseconds, speed-up and what must be reached, beside the peers' milliseconds."""
     head = (
-        "| network | fewer MACs | speed-up | must reach | reached | over OpenVINO | not in convolutions | ours, ms | "
+        "| network | fewer MACs | speed-up | must reach | reached | over OpenVINO, float32 | over its default | "
+        "not in convolutions | ours, ms | "
     )
     lines = [
-        f"{head}{' | '.join(f'{peer}, ms' for peer in PEERS)} |",
-        "|---|---|---|---|---|---|---|---|" + "---|" * len(PEERS),
+        f"{head}{' | '.join(_column(peer) for peer in PEERS)} |",
+        "|---|---|---|---|---|---|---|---|---|" + "---|" * len(PEERS),
     ]
     for name, network in NETWORKS.items():
         entry = session["rows"].get(f"{name}_batch1")
@@ -67,17 +69,27 @@ def speed_ups(session: Session) -> str:
 
 def _line(title: str, entry: Entry, label: str, base: str, required: float | None) -> str:
     facts, contestants = entry["contestants"][label], entry["contestants"]
-    speed_up, over = (_speed_up(entry, against, label) for against in (base, OPENVINO))
+    speed_up, over, over_default = (_speed_up(entry, against, label) for against in (base, OPENVINO, OPENVINO_DEFAULT))
+    if label == BFLOAT16:
+        over = None  # another precision than OpenVINO's there
     fewer = f"{contestants[base]['macs'] / facts['macs']:.2f}" if base in contestants else NONE
     layers = facts.get("layers")
     share = f"{100 * share_of_others(layers):.0f} %" if layers else NONE
     peers = " | ".join(_ms(entry, peer) for peer in PEERS) if label == OURS else " | ".join([NONE] * len(PEERS))
-    beaten = [over >= 1] if over and label == OURS else []  # OpenVINO, in the same precision
+    beaten = [over >= 1] if over else []  # OpenVINO, in the same precision
     reached = _verdict(entry, [speed_up >= required, *beaten] if speed_up and required else [])
     return (
-        f"| {title} | {fewer} | {times(speed_up) if speed_up else NONE} | {f'{required:g}x' if required else NONE} | "
-        f"{reached} | {times(over) if over else NONE} | {share} | {_ms(entry, label)} | {peers} |"
+        f"| {title} | {fewer} | {_times(speed_up)} | {f'{required:g}x' if required else NONE} | {reached} | "
+        f"{_times(over)} | {_times(over_default)} | {share} | {_ms(entry, label)} | {peers} |"
     )
+
+
+def _times(ratio: float | None) -> str:
+    return times(ratio) if ratio else NONE
+
+
+def _column(peer: str) -> str:
+    return f"{peer}{', float32' if peer == OPENVINO else ''}, ms"
 
 
 def _speed_up(entry: Entry, against: str, of: str = OURS) -> float | None:
@@ -109,7 +121,7 @@ def _sampling(session: Session) -> str:
     lines = [f"| density | ms | over {DENSE} | over {PLAIN} |", "|---|---|---|---|"]
     for label, facts in sampled(entry):
         over = [_speed_up(entry, against, label) for against in (f"density {max(DENSITIES):g}", PLAIN)]
-        cells = " | ".join(times(speed_up) if speed_up else NONE for speed_up in over)
+        cells = " | ".join(map(_times, over))
         lines.append(f"| {facts['density']:.2f} | {_ms(entry, label)} | {cells} |")
     meeting = break_even(entry, PLAIN)
     head = f"{SAMPLED.title} at {SAMPLED_SIZE}x{SAMPLED_SIZE}: as fast as {PLAIN} at a density of {meeting:.2f}."
@@ -118,16 +130,16 @@ def _sampling(session: Session) -> str:
 
 def _batch(session: Session) -> str:
     batch = BATCHES[-1]
-    peers = (BASE, OPENVINO, ONNXRUNTIME, TORCH)
+    peers = (BASE, OPENVINO, OPENVINO_DEFAULT, ONNXRUNTIME, TORCH)
     lines = [
-        f"| network, batch {batch} | speed-up | ours, ms | {' | '.join(f'{peer}, ms' for peer in peers)} |",
+        f"| network, batch {batch} | speed-up | ours, ms | {' | '.join(map(_column, peers))} |",
         "|---|---|---|" + "---|" * len(peers),
     ]
     for name, network in NETWORKS.items():
         entry = session["rows"].get(f"{name}_batch{batch}")
         if entry:
             speed_up, cells = _speed_up(entry, BASE), " | ".join(_ms(entry, label) for label in (OURS, *peers))
-            lines.append(f"| {network.title} | {times(speed_up) if speed_up else NONE} | {cells} |")
+            lines.append(f"| {network.title} | {_times(speed_up)} | {cells} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 

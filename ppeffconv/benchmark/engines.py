@@ -14,10 +14,10 @@ from typing import Any
 
 ENGINES = {
     "ours": "this package: compiled kernels, threads and memory tuned",
-    "torch": "PyTorch, eager",
-    "paddle": "Paddle Inference with oneDNN",
-    "openvino": "OpenVINO, float32, shapes fixed",
-    "onnxruntime": "onnxruntime, shapes fixed",
+    "torch": "PyTorch, eager, float32",
+    "paddle": "Paddle Inference with oneDNN, float32",
+    "openvino": "OpenVINO for latency, shapes fixed, in float32 or in its default precision",
+    "onnxruntime": "onnxruntime, float32, shapes fixed",
     "stock": "Paddle as installed: its own ops, threads and memory",
     "stock-threads": "Paddle as installed, told to use the threads",
 }

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.figures import BLACK, BLUE, DARK, GREY, LIGHT, ORANGE, PURPLE, SKY, VERMILION, sheet
+from ..utils.machine import conditions
 from .deploy_rows import (
     BASE,
     BFLOAT16,
     NETWORKS,
     ONNXRUNTIME,
     OPENVINO,
+    OPENVINO_DEFAULT,
     PLAIN,
     SAMPLED,
     SAMPLED_DENSITY,
@@ -28,31 +30,33 @@ from .session import Session
 from .targets import samples, time_ratio
 
 Entry = Mapping[str, Any]
-# label: (how it is marked, colour)
+# label: (name, how it is marked, colour)
 ENGINES = {
-    OURS: ("o", BLUE),
-    BFLOAT16: ("D", SKY),
-    OPENVINO: ("s", VERMILION),
-    ONNXRUNTIME: ("^", ORANGE),
-    TORCH: ("v", PURPLE),
+    OURS: ("ours, float32", "o", BLUE),
+    BFLOAT16: ("ours, bfloat16", "D", SKY),
+    OPENVINO: ("OpenVINO, float32", "s", VERMILION),
+    OPENVINO_DEFAULT: ("OpenVINO, its default", "*", VERMILION),
+    ONNXRUNTIME: ("onnxruntime, float32", "^", ORANGE),
+    TORCH: ("PyTorch, float32", "v", PURPLE),
 }
 KIND_COLOURS = dict(zip(KINDS, (BLUE, SKY, PURPLE, VERMILION, ORANGE, LIGHT)))
 
 
-def draw_deploy(session: Session, folder: Path) -> dict[str, str]:
-    """Draw what the session has rows for; returns names and captions."""
+def draw_deploy(session: Session, file: Path) -> dict[str, str]:
+    """Draw what the session in ``file`` has rows for, beside it; returns names and captions."""
     drawn = {}
+    speed_up, by_layer = (file.with_name(f"{file.stem}_{name}.png") for name in ("speedup", "layers"))
     firsts = {name: entry for name in NETWORKS if (entry := session["rows"].get(f"{name}_batch1"))}
     if firsts:
-        _draw_speed_up(firsts, folder / "deploy_speedup.png")
-        drawn["deploy_speedup.png"] = "Speed-up over ResNet-50 in Paddle Inference against multiply-adds saved, batch 1"
+        _draw_speed_up(session, firsts, speed_up)
+        drawn[speed_up.name] = "Speed-up over ResNet-50 in Paddle Inference against multiply-adds saved, batch 1"
     sampled = session["rows"].get(SAMPLED_NAME)
     bars = [(NETWORKS[name].title, layers) for name, entry in firsts.items() if (layers := _layers(entry, OURS))]
     large = [(title, _layers(sampled, label)) for title, label in _LARGE.items()] if sampled else []
     large = [(title, layers) for title, layers in large if layers]
     if bars:
-        _draw_layers(bars, large, folder / "deploy_layers.png")
-        drawn["deploy_layers.png"] = "Time by kind of layer, ours, batch 1"
+        _draw_layers(session, bars, large, by_layer)
+        drawn[by_layer.name] = "Time by kind of layer, ours, batch 1"
     return drawn
 
 
@@ -63,14 +67,14 @@ def _layers(entry: Entry, label: str) -> Mapping[str, float] | None:
     return entry["contestants"].get(label, {}).get("layers")
 
 
-def _draw_speed_up(entries: Mapping[str, Entry], path: Path) -> None:
-    with sheet(path, figsize=(8, 5)) as axes:
-        for label, (marker, colour) in ENGINES.items():
+def _draw_speed_up(session: Session, entries: Mapping[str, Entry], path: Path) -> None:
+    with sheet(path, figsize=(8, 5), footnote=conditions(session)) as axes:
+        for label, (engine, marker, colour) in ENGINES.items():
             points = [(_fewer(entry), _speed_up(entry, label)) for entry in entries.values()]
             known = [(x, y) for x, y in points if y]
             if known:
                 style = {"facecolor": colour} if label in (OURS, BFLOAT16) else {"facecolor": "none", "linewidth": 1.3}
-                axes.scatter(*zip(*known), s=46, marker=marker, edgecolor=colour, label=label, zorder=3, **style)
+                axes.scatter(*zip(*known), s=46, marker=marker, edgecolor=colour, label=engine, zorder=3, **style)
         for name, entry in entries.items():
             x, target = _fewer(entry), NETWORKS[name].speed_up
             axes.plot([x - 0.03, x + 0.03], [target] * 2, color=BLACK, linewidth=2, zorder=2)
@@ -80,7 +84,7 @@ def _draw_speed_up(entries: Mapping[str, Entry], path: Path) -> None:
         ends = [1, max(map(_fewer, entries.values()))]
         axes.plot(ends, ends, color=GREY, linewidth=1, linestyle=(0, (5, 4)), label="ideal: as many times", zorder=1)
         axes.set_xlabel("times fewer multiply-adds than ResNet-50")
-        axes.set_ylabel("times faster than ResNet-50\nin Paddle Inference with oneDNN")
+        axes.set_ylabel("times faster than ResNet-50\nin Paddle Inference with oneDNN, float32")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
         axes.grid(axis="y")
 
@@ -109,12 +113,11 @@ def _speed_up(entry: Entry, label: str) -> float | None:
     return None if ratio is None else 1 / ratio
 
 
-def _draw_layers(bars: list, large: list, path: Path) -> None:
+def _draw_layers(session: Session, bars: list, large: list, path: Path) -> None:
     groups = [group for group in (bars, large) if group]
     heights = [len(group) for group in groups]
-    with sheet(
-        path, figsize=(8, 1.3 + 0.36 * sum(heights)), nrows=len(groups), squeeze=False, height_ratios=heights
-    ) as axes:
+    figure = {"figsize": (8, 1.4 + 0.36 * sum(heights)), "footnote": conditions(session)}
+    with sheet(path, **figure, nrows=len(groups), squeeze=False, height_ratios=heights) as axes:
         for (place,), group, size in zip(axes, groups, (SIZE, SAMPLED_SIZE)):
             _stack(place, group)
             place.set_title(f"{size}x{size}, batch 1" + (_AT if size == SAMPLED_SIZE else ""), fontsize=9, color=DARK)

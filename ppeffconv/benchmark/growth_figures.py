@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.figures import BLUE, DARK, GREY, ORANGE, sheet
+from ..utils.machine import conditions
 from .deploy_rows import NETWORKS, SAMPLED, SAMPLED_DENSITY, SAMPLED_NAME, SIZE, Growth, growth_shapes
 from .figures import median
 from .session import Session
@@ -24,22 +25,22 @@ COLOURS = (BLUE, ORANGE)
 Rows = Mapping[Growth, Mapping[str, Any]]
 
 
-def draw_growth(session: Session, folder: Path) -> dict[str, str]:
-    """Draw what the session has rows for; returns names and captions."""
+def draw_growth(session: Session, file: Path) -> dict[str, str]:
+    """Draw what the session in ``file`` has rows for, beside it; returns names and captions."""
     rows = {shape: entry for shape in growth_shapes() if (entry := session["rows"].get(shape.row))}
     axes = {"side": [s for s in rows if s.batch == 1], "batch": [s for s in rows if s.side == SIZE]}
     axes["batch"].sort(key=lambda shape: shape.batch)
     drawn = {}
     for method, names in METHODS.items():
         if any(samples(entry, name) for entry in rows.values() for name in names):
-            path = folder / f"deploy_growth_{method}.png"
-            _draw(rows, axes, names, path)
+            path = file.with_name(f"{file.stem}_{method}.png")
+            _draw(session, rows, axes, names, path)
             drawn[path.name] = f"{method}: milliseconds and multiply-adds as image and batch grow"
     return drawn
 
 
-def _draw(rows: Rows, axes: Mapping[str, list[Growth]], names: tuple[str, ...], path: Path) -> None:
-    with sheet(path, figsize=(9, 3.9), ncols=2) as places:
+def _draw(session: Session, rows: Rows, axes: Mapping[str, list[Growth]], names: tuple[str, ...], path: Path) -> None:
+    with sheet(path, figsize=(9, 4), footnote=conditions(session), ncols=2) as places:
         for place, (axis, shapes) in zip(places, axes.items()):
             rate = _rate(rows)  # multiply-adds of ResNet-50 in a millisecond
             for name, colour in zip((PLAIN, *names), (GREY, *COLOURS)):

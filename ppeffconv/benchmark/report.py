@@ -24,7 +24,7 @@ class Kind(NamedTuple):
         rows: what is measured.
         summary: the tables of a document; those of targets by default.
         short: the one table of a document that shows no more.
-        draw: figures into a folder; returns their names and captions.
+        draw: figures beside the session's file, their names beginning with its; returns names and captions.
     """
 
     rows: Callable[[], list[Row]]
@@ -55,23 +55,24 @@ def full(session: Session) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def kinds_in(document: Path) -> list[str]:
-    """The kinds that have markers in a document, in full or short.
+def sessions_in(document: Path, folder: Path) -> list[Path]:
+    """The sessions of a folder whose names have markers in a document, in full or short.
 
     Raises:
         FileNotFoundError: there is no document.
         ValueError: it has no markers.
     """
-    kinds = [kind for kind in KINDS if _markers_in(document, kind)]
-    if not kinds:
+    sessions = [path for path in sorted(folder.glob("*.json")) if _markers_in(document, path.stem)]
+    if not sessions:
         raise ValueError(f"{document} must hold the markers <!-- benchmark:deploy --> and <!-- /benchmark:deploy -->")
-    return kinds
+    return sessions
 
 
 def write_into(document: Path, sessions: list[Path]) -> None:
-    """Put the tables of each session between the document's markers ``benchmark:KIND`` or ``benchmark:KIND:short``.
+    """Put the tables of each session NAME.json between the markers ``benchmark:NAME`` or ``benchmark:NAME:short``.
 
-    Its figures are drawn into the folder of the session's file.
+    A kind may be measured on several machines: deploy.json, deploy_avx2.json. The figures are drawn into the folder of
+    the session's file.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -79,23 +80,23 @@ def write_into(document: Path, sessions: list[Path]) -> None:
     """
     for path in sessions:
         session = load(path)
-        full_name = f"benchmark:{session['kind']}"
-        for name in _markers_in(document, session["kind"]) or [full_name]:  # if there are none, writing says so
-            text = _block(session, path.parent, document.parent, short=name != full_name)
+        full_name = f"benchmark:{path.stem}"
+        for name in _markers_in(document, path.stem) or [full_name]:  # if there are none, writing says so
+            text = _block(session, path, document.parent, short=name != full_name)
             write_between(document, name, text)
 
 
-def _markers_in(document: Path, kind: str) -> list[str]:
+def _markers_in(document: Path, session: str) -> list[str]:
     if not document.is_file():
         raise FileNotFoundError(f"--into: there is no {document}")
     text = document.read_text(encoding="utf-8")
-    return [name for name in (f"benchmark:{kind}", f"benchmark:{kind}:short") if f"<!-- {name} -->" in text]
+    return [name for name in (f"benchmark:{session}", f"benchmark:{session}:short") if f"<!-- {name} -->" in text]
 
 
-def _block(session: Session, folder: Path, root: Path, short: bool) -> str:
+def _block(session: Session, path: Path, root: Path, short: bool) -> str:
     kind = KINDS[session["kind"]]
-    drawn = kind.draw(session, folder) if kind.draw else {}
-    place = Path(os.path.relpath(folder, root)).as_posix()
+    drawn = kind.draw(session, path) if kind.draw else {}
+    place = Path(os.path.relpath(path.parent, root)).as_posix()
     pictures = [f"![{caption}]({place}/{name})" for name, caption in drawn.items()]
     if short:
         return "\n\n".join([heading(session), (kind.short or _summary)(session), *pictures[:1]])

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..utils.machine import title
+from .engines import ENGINES, PEERS
 from .noise import BUSY
 from .rows import OURS, Row
 from .session import Session
@@ -16,7 +18,7 @@ NOISY = "†"
 
 
 def heading(session: Session) -> str:
-    """Machine, threads, versions and limits in a sentence."""
+    """Machine, threads, precision, the peers' versions and settings, and limits in a sentence."""
     machine, limits = session["machine"], session["limits"]
     contestants = [each for row in session["rows"].values() for each in row["contestants"].values()]
     versions = sorted({each["version"] for each in contestants if "version" in each})
@@ -25,10 +27,18 @@ def heading(session: Session) -> str:
     noisy = any(row["other_cores"] > BUSY for row in session["rows"].values())
     busy = f"; {NOISY} others used more than {BUSY:g} cores meanwhile" if noisy else ""
     return (
-        f"{machine['cpu']}, {machine['cores']} cores; {session['threads']} threads; {', '.join(versions)}; "
-        f"{session['rounds']} rounds of turns; measured limits {limits['gflops']:.0f} GFLOP/s and "
-        f"{limits['gb_per_s']:.1f} GB/s; {session['date']}; `{session['command']}`{kernels}{busy}."
+        f"{title(machine)}, {machine['cores']} cores; {session['threads']} threads; float32 unless named otherwise; "
+        f"{', '.join(versions)}{_settings(contestants)}; {session['rounds']} rounds of turns; measured limits "
+        f"{limits['gflops']:.0f} GFLOP/s and {limits['gb_per_s']:.1f} GB/s; {session['date']}; "
+        f"`{session['command']}`{kernels}{busy}."
     )
+
+
+def _settings(contestants: list[Mapping[str, Any]]) -> str:
+    """How the peers that took part were set up."""
+    present = {each.get("engine") for each in contestants if "missing" not in each}
+    settings = [ENGINES[engine] for engine in (*PEERS, "paddle") if engine in present]
+    return f" ({'; '.join(settings)})" if settings else ""
 
 
 def targets_table(session: Session, rows: Iterable[Row]) -> str:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from .peers.models import TOLERANCE
+from .peers.models import TOLERANCES
 from .rows import OURS
 
 Result = Mapping[str, Any]
-ERRORS = {"float32": TOLERANCE, "bfloat16": 0.1}  # allowed, in units of the largest logit
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def time_ratio(result: Result, against: str, of: str = OURS) -> float | None:
 
 def differs(facts: Result) -> bool:
     """Whether the logits were others than our training form's."""
-    return facts.get("error", 0.0) > ERRORS[facts.get("dtype", "float32")]
+    return facts.get("error", 0.0) > TOLERANCES[facts.get("dtype", "float32")]
 
 
 def samples(result: Result, label: str) -> Sequence[float]:

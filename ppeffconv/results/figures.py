@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from ..utils.figures import BLACK, BLUE, DARK, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, sheet
+from ..utils.machine import conditions
 from ..utils.optional import require
 from .record import Record
 from .rows import BASELINE, ROWS
@@ -35,15 +36,17 @@ def draw(records: Records, speed: Speed, path: Path) -> None:
         RuntimeError: matplotlib is not installed.
     """
     require("matplotlib", "benchmark")
+    shape: dict[str, Any] = {}
     panels: list[tuple[str, Callable[[str], float | None]]] = [
         ("M multiply-adds", lambda row: mean(run.macs for run in records[row]) / 1e6)
     ]
     if speed["rows"]:
+        shape["footnote"] = f"Milliseconds: {conditions(speed)}"
         panels += [
             ("ms, deploy form, batch 1", lambda row: _milliseconds(speed, row, "1")),
             ("ms an image, deploy form, batch 64", lambda row: _milliseconds(speed, row, "64")),
         ]
-    shape = {"ncols": len(panels), "figsize": (1.5 + 4 * len(panels), 5), "sharey": True, "squeeze": False}
+    shape |= {"ncols": len(panels), "figsize": (1.5 + 4 * len(panels), 5), "sharey": True, "squeeze": False}
     lowest = _score(records[BASELINE]) - DEPTH if BASELINE in records else 0.0
     with sheet(path, **shape) as axes:
         for axis, (title, cost) in zip(axes[0], panels):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
+from ..utils.machine import title
 from ..utils.tables import spread
 from .publishing import SEED
 from .record import Record
@@ -108,7 +109,9 @@ def _time(times: Mapping[str, Mapping[str, float]] | None, batch: str) -> str:
 
 def measured_on(speed: Speed, language: str = "en") -> str:
     """What the milliseconds were measured on, in a sentence; empty if nothing was measured."""
-    return LANGUAGES[language].measured.format(**speed, **speed["machine"]) if speed["rows"] else ""
+    if not speed["rows"]:
+        return ""
+    return LANGUAGES[language].measured.format(**speed, cpu=title(speed["machine"]))
 
 
 def runs_table(records: Records) -> str:

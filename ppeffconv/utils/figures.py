@@ -30,11 +30,13 @@ STYLE = {
 
 
 @contextmanager
-def sheet(path: Path, figsize: tuple[float, float] | None = None, **layout: Any) -> Iterator[Any]:
+def sheet(path: Path, figsize: tuple[float, float] | None = None, footnote: str = "", **layout: Any) -> Iterator[Any]:
     """Axes on a white sheet that is saved as ``path``; a program's own figures are left alone.
 
     Args:
-        figsize: in inches; layout: of `matplotlib.figure.Figure.subplots`.
+        figsize: in inches.
+        footnote: a line below everything, such as what the times were measured on.
+        layout: of `matplotlib.figure.Figure.subplots`.
 
     Raises:
         RuntimeError: matplotlib is not installed.
@@ -45,6 +47,8 @@ def sheet(path: Path, figsize: tuple[float, float] | None = None, **layout: Any)
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize, layout="constrained")
+        if footnote:
+            figure.supxlabel(footnote, fontsize=8, color=DARK)
         yield figure.subplots(**layout)
         with replacing(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], dpi=150)

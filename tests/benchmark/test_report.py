@@ -30,7 +30,7 @@ ROW = {
 }
 SESSION = {
     "kind": "train",
-    "machine": {"cpu": "A processor", "cores": 2, "memory_gb": 24, "system": "Linux"},
+    "machine": {"cpu": "A processor", "instructions": ["AVX2", "AMX"], "cores": 2, "memory_gb": 24, "system": "Linux"},
     "threads": 2,
     "rounds": 3,
     "date": "2026-11-24",
@@ -43,7 +43,10 @@ SESSION = {
 def test_full_report():
     lines = report.full(SESSION).splitlines()
     work = "| train step, resnet18, 64x64, batch 16 "
-    assert lines[0].startswith("A processor, 2 cores; 2 threads; Paddle 3.3.1, PyTorch 2.13.0; 3 rounds")
+    assert lines[0].startswith(
+        "A processor (AVX2, AMX), 2 cores; 2 threads; float32 unless named otherwise; "
+        "Paddle 3.3.1, PyTorch 2.13.0 (PyTorch, eager, float32); 3 rounds"
+    )
     assert work + "| at most 0.9 of torch | 0.90 | yes | 100 | 50 (arithmetic) | 50 % |" in lines
     assert work + "| 6x faster than stock | 5.0x | **no** | 100 | 50 (arithmetic) | 50 % |" in lines
     assert work + "| torch | 100 (100 to 112) | 0.900 of it | 400 |" in lines
@@ -144,6 +147,7 @@ def deploy_session() -> dict:
         "ours": facts(25.0, 50, layers=layers),
         BASE: facts(50.0, 100),
         "OpenVINO": facts(30.0, 50),
+        "OpenVINO, its default": facts(10.0, 50, dtype="bfloat16", error=0.05),
         "onnxruntime": facts(20.0, 50, error=0.1),
         "Paddle Inference": {"missing": "crash"},
         "ours, bfloat16": facts(12.5, 50, dtype="bfloat16"),
@@ -162,12 +166,14 @@ def test_deploy_report(tmp_path):
     (tmp_path / "kept" / "deploy.json").write_text(json.dumps(deploy_session()))
     document = tmp_path / "README.md"
     document.write_text("<!-- benchmark:deploy --><!-- /benchmark:deploy -->")
-    assert report.kinds_in(document) == ["deploy"]
+    assert report.sessions_in(document, tmp_path / "kept") == [tmp_path / "kept" / "deploy.json"]
     report.write_into(document, [tmp_path / "kept" / "deploy.json"])
     text = document.read_text()
-    title = "| oct_resnet50, α = 0.5 | 2.00 | 2.00x | 1.55x | yes | 1.20x | 40 % | 25 | 30 | 20 ≠ | – | fails |"
-    assert title in text
-    assert "| oct_resnet50, α = 0.5, bfloat16 | 2.00 | 4.0x | 2.8x | yes |" in text
+    ratios, times = "2.00 | 2.00x | 1.55x | yes | 1.20x | 0.40x | 40 %", "25 | 30 | 10 | 20 ≠ | – | fails"
+    assert f"| oct_resnet50, α = 0.5 | {ratios} | {times} |" in text
+    # bfloat16 is never held against a peer's float32
+    assert "| oct_resnet50, α = 0.5, bfloat16 | 2.00 | 4.0x | 2.8x | yes | – | 0.80x |" in text
+    assert "| over OpenVINO, float32 | over its default |" in text
     assert "density 0.35, over its dense form | 2.00 | 2.00x | 1.6x | unsure †" in text
     assert "as fast as resnet50 without masks at a density of 0.89" in text
     assert "| 0.35 | 50 | 2.20x | 2.00x |" in text
@@ -182,6 +188,20 @@ def test_growth_report(tmp_path):
     contestants = {"resnet50": facts, "ddf_resnet50": facts}
     rows = {f"side{side}_batch1": {"work": "w", "other_cores": 0.0, "contestants": contestants} for side in (112, 224)}
     session = {**SESSION, "kind": "growth", "rows": rows}
-    assert list(growth_figures.draw_growth(session, tmp_path)) == ["deploy_growth_ddf.png"]
-    assert (tmp_path / "deploy_growth_ddf.png").is_file()
+    assert list(growth_figures.draw_growth(session, tmp_path / "growth.json")) == ["growth_ddf.png"]
+    assert (tmp_path / "growth_ddf.png").is_file()
     assert "| 224 | 10 | – |" in report.full(session)
+
+
+def test_a_document_holds_sessions_of_several_machines(tmp_path):
+    names = ("deploy", "deploy_avx2")
+    document = tmp_path / "README.md"
+    document.write_text("\n".join(f"<!-- benchmark:{name}:short --><!-- /benchmark:{name}:short -->" for name in names))
+    for name, cpu in zip(names, ("Large", "Small")):
+        session = deploy_session() | {"machine": {**SESSION["machine"], "cpu": cpu}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(session))
+    report.write_into(document, report.sessions_in(document, tmp_path))
+    first, second = document.read_text().split("<!-- /benchmark:deploy:short -->")
+    assert "Large (AVX2, AMX), 2 cores" in first
+    assert "Small (AVX2, AMX), 2 cores" in second
+    assert (tmp_path / "deploy_avx2_speedup.png").is_file()

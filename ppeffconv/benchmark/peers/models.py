@@ -21,7 +21,7 @@ import numpy as np
 from .serve import Job, forget_peak
 
 FORMS = ("training", "deployed")
-TOLERANCE = 1e-4  # of the largest logit, for an engine in float32
+TOLERANCES = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.1}  # of the largest logit, by an engine's precision
 Run = Callable[[np.ndarray], np.ndarray]
 WARM, REPEATS = 2, 3
 
@@ -51,6 +51,7 @@ def job(folder: str, batch: int, loaders: Mapping[str, Callable[[], Run]], facts
         RuntimeError: it can load none.
     """
     x, tried, refused = images(folder, batch), [], None
+    tolerance = TOLERANCES[facts.get("dtype", "float32")]
     for form, load in loaders.items():
         try:
             run = load()
@@ -58,7 +59,7 @@ def job(folder: str, batch: int, loaders: Mapping[str, Callable[[], Run]], facts
         except RuntimeError as reason:
             refused = reason
             continue
-        tried.append((difference > TOLERANCE, _fastest(run, x), form, difference, run))
+        tried.append((difference > tolerance, _fastest(run, x), form, difference, run))
     if not tried:
         raise refused
     _, _, form, difference, run = min(tried, key=lambda each: each[:2])

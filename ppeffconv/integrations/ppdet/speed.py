@@ -16,6 +16,7 @@ from ... import accelerate
 from ...models import count_parameters
 from ...utils.files import replacing
 from ...utils.machine import describe
+from ...utils.runtime import threads
 from ..commands import endless
 from . import callbacks, config, cost
 from .deployed import deploy_features
@@ -53,8 +54,12 @@ def compare_steps(cfg: Any, rounds: int = 10) -> dict[str, Any]:
         "speedup": median(slow / fast for fast, slow in pairs),
         "rounds": rounds,
         "batch": trainer.cfg["TrainReader"]["batch_size"],
-        "machine": describe(),
+        **_conditions(),
     }
+
+
+def _conditions() -> dict[str, Any]:
+    return {"threads": threads(), "machine": describe()}
 
 
 def measure_runs(folders: Sequence[Path], rounds: int = 20) -> None:
@@ -76,7 +81,7 @@ def measure_runs(folders: Sequence[Path], rounds: int = 20) -> None:
                         taken[name].append(1000 * seconds)
     for run, taken in zip(runs, times):
         milliseconds = {name: round(median(values), 2) for name, values in taken.items()}
-        content = {**run["facts"], "milliseconds": milliseconds, "rounds": rounds, "machine": describe()}
+        content = {**run["facts"], "milliseconds": milliseconds, "rounds": rounds, **_conditions()}
         with replacing(run["folder"] / MEASURED) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ...utils.machine import title
 from ...utils.markers import write_between
 from ...utils.tables import spread
 from . import callbacks
@@ -56,7 +57,19 @@ def render(rows: list[dict[str, Any]]) -> str:
             _mean([time["deployed"] for time in times], "{:.1f}"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n\n".join(filter(None, ["\n".join(lines), _measured_on(rows)]))
+
+
+def _measured_on(rows: list[dict[str, Any]]) -> str:
+    """What the milliseconds were measured on, in words; empty if nothing was timed."""
+    timed = [run for row in rows for run in row["runs"] if "milliseconds" in run]
+    if not timed:
+        return ""
+    threads = f"{timed[0]['threads']} threads, " if "threads" in timed[0] else ""
+    return (
+        f"Milliseconds: {title(timed[0]['machine'])}, {threads}float32, batch 1, median over {timed[0]['rounds']} "
+        "rounds, all detectors in turns."
+    )
 
 
 def write(document: Path, text: str) -> None:

@@ -13,6 +13,7 @@ import yaml
 
 from ...utils.figures import BLUE, GREEN, ORANGE, VERMILION, sheet
 from ...utils.files import replacing
+from ...utils.machine import conditions, title
 from ...utils.markers import write_between
 from ...utils.optional import require
 from ...utils.tables import spread
@@ -83,12 +84,11 @@ def table(rows: list[Row]) -> str:
 
 def machine(rows: list[Row]) -> str:
     """What the milliseconds were measured on, in words; empty if nothing was timed."""
-    speeds = [run["speed"] for row in rows for run in row["runs"] if "speed" in run]
-    if not speeds:
+    if not (speeds := _speeds(rows)):
         return ""
     speed = speeds[0]
     return (
-        f"Milliseconds: {speed['machine']['cpu']}, {speed['threads']} threads, float32, batch 1, median over "
+        f"Milliseconds: {title(speed['machine'])}, {speed['threads']} threads, float32, batch 1, median over "
         f"{speed['rounds']} rounds of {speed['images']} validation images, all networks in turns."
     )
 
@@ -103,7 +103,7 @@ def acceleration(path: Path) -> str:
     shape = "x".join(map(str, facts["batch"]))
     return (
         f"`ppeffconv.accelerate` makes a training step of PaddleSeg's own {network} {facts['speedup']:.2f} times as "
-        f"fast: {after:.0f} ms instead of {before:.0f} for a batch of {shape}, {facts['machine']['cpu']}, "
+        f"fast: {after:.0f} ms instead of {before:.0f} for a batch of {shape}, float32, {title(facts['machine'])}, "
         f"{facts['threads']} threads, in turns with Paddle's kernels, {facts['rounds']} rounds."
     )
 
@@ -112,11 +112,13 @@ def draw(rows: list[Row], path: Path) -> None:
     """mIoU against multiply-adds, and against milliseconds where they were measured; bars are standard deviations."""
     require("matplotlib", "benchmark")
     timed = all(_times(row) for row in rows)
-    with sheet(path, ncols=1 + timed, figsize=(5.5 * (1 + timed), 4), squeeze=False, sharey=True) as axes:
+    footnote = f"Milliseconds: {conditions(_speeds(rows)[0])}" if timed else ""
+    layout = {"ncols": 1 + timed, "figsize": (5.5 * (1 + timed), 4.2), "squeeze": False, "sharey": True}
+    with sheet(path, footnote=footnote, **layout) as axes:
         panels = [("G multiply-adds", lambda row: _mean(row, "macs") / 1e9)]
         if timed:
             panels.append(("milliseconds, deploy form, batch 1", lambda row: mean(_times(row))))
-        for axis, (title, cost) in zip(axes[0], panels):
+        for axis, (label, cost) in zip(axes[0], panels):
             for series, (colour, marker) in SERIES.items():
                 points = sorted((row for row in rows if row["series"] == series), key=cost)
                 if not points:
@@ -131,7 +133,7 @@ def draw(rows: list[Row], path: Path) -> None:
                     label=series,
                     capsize=3,
                 )
-            axis.set_xlabel(title)
+            axis.set_xlabel(label)
             axis.grid(True)
         axes[0][0].set_ylabel("mIoU, %")
         axes[0][0].legend(loc="best")
@@ -157,6 +159,10 @@ def write(document: Path, rows: list[Row]) -> None:
 
 def _mean(row: Row, key: str) -> float:
     return mean(run[key] for run in row["runs"])
+
+
+def _speeds(rows: list[Row]) -> list[Row]:
+    return [run["speed"] for row in rows for run in row["runs"] if "speed" in run]
 
 
 def _times(row: Row) -> list[float]:
