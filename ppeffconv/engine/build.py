@@ -9,6 +9,7 @@ import paddle
 from paddle import nn
 
 from ..models import create_model
+from ..utils.device import is_gpu, use_device
 from ..utils.modes import eval_mode
 from .distributed import processes
 from .rng import fixed_seed
@@ -23,14 +24,14 @@ def set_device(device: str) -> str:
         ValueError: a GPU is asked for and there is none.
     """
     gpus = paddle.device.cuda.device_count() if paddle.is_compiled_with_cuda() else 0
-    if device.startswith("gpu") and gpus <= int(device.partition(":")[2] or 0):
+    if is_gpu(device) and gpus <= int(device.partition(":")[2] or 0):
         reason = f"Paddle sees {gpus}" if paddle.is_compiled_with_cuda() else "this Paddle is built for CPU only"
         raise ValueError(f"Global.device is {device}, but {reason}: use Global.device=cpu or auto")
     if device in ("auto", "gpu"):
         # The launcher hands each process its own card; ParallelEnv has no card without a GPU.
         card = paddle.distributed.ParallelEnv().device_id if gpus and processes() > 1 else 0
         device = f"gpu:{card}" if gpus else "cpu"
-    return paddle.set_device(device)
+    return use_device(device)
 
 
 def build_network(cfg: Config) -> nn.Layer:

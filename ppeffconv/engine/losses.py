@@ -9,14 +9,22 @@ import paddle
 from paddle import nn
 
 from ..layers.auxiliary import weigh_losses
+from ..ops.reference_sampling import at_least_float32
 
 Criterion = Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]
 
 
 def build_loss(cfg: dict[str, Any], net: nn.Layer) -> nn.Layer:
     """Return the training loss of ``cfg`` (the Loss block): (logits [N, C], labels [N]) -> scalar."""
-    criterion = nn.CrossEntropyLoss(label_smoothing=cfg["label_smoothing"])
+    criterion = CrossEntropy(label_smoothing=cfg["label_smoothing"])
     return AuxiliaryLoss(criterion, net, cfg["auxiliary"]) if cfg["auxiliary"] else criterion
+
+
+class CrossEntropy(nn.CrossEntropyLoss):
+    """Paddle's, in float32 or wider: ``paddle.Model`` computes the loss outside of automatic mixed precision."""
+
+    def forward(self, input: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+        return super().forward(at_least_float32(input), label)
 
 
 class AuxiliaryLoss(nn.Layer):

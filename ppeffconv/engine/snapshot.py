@@ -11,6 +11,7 @@ import paddle
 
 from ..weights import load_state
 from . import checkpoint as files
+from .amp import restore_scaler, scaler_state
 from .distributed import rank
 from .optimizer_state import optimizer_state, set_optimizer_state
 from .rng import rng_state, seed_everything, set_rng_state
@@ -39,13 +40,12 @@ def take_snapshot(
     model: paddle.Model, position: Position, best: Best | None, ema: EMA | None, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the contents of a checkpoint: file name -> what to save in it. ``facts`` join the saved states."""
-    scaler = getattr(model, "_scaler", None)
     states = {
         **facts,
         **asdict(position),
         "best": asdict(best) if best else None,
         "rng": rng_state(),
-        "scaler": scaler.state_dict() if scaler else None,
+        "scaler": scaler_state(model),
         "ema_updates": ema.updates if ema else None,
     }
     contents = {
@@ -69,10 +69,7 @@ def restore_snapshot(model: paddle.Model, contents: Mapping[str, Any], ema: EMA 
     set_optimizer_state(model._optimizer, model.network, contents[files.OPTIMIZER])
     if ema:
         ema.load(contents[files.EMA], states["ema_updates"])
-    if states["scaler"]:
-        # paddle.Model makes its scaler in the first step, and leaves alone one that is there.
-        model._scaler = paddle.amp.GradScaler(**model._adapter._amp_configs)
-        model._scaler.load_state_dict(states["scaler"])
+    restore_scaler(model, states["scaler"])
     if rank() == 0:
         set_rng_state(states["rng"])
     else:  # only process 0 saves, and noise must differ between processes

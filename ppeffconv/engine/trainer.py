@@ -14,6 +14,7 @@ from ..layers import set_temperature
 from ..models import count_parameters
 from ..utils import logger
 from . import callbacks as cb
+from .amp import amp_configs
 from .build import build_network, check_input, set_device
 from .checkpoint import STATES, load_checkpoint
 from .distributed import join, processes, rank
@@ -134,13 +135,8 @@ class Trainer:
     def _prepare(self) -> paddle.Model:
         model = paddle.Model(self.net)
         optimizer = build_optimizer(self.cfg["Optimizer"], self.net, self.steps, self.cfg["Global"]["epochs"])
-        amp = self.cfg["AMP"]
-        level = {"level": amp["level"], "init_loss_scaling": amp["init_loss_scaling"]} if amp["enable"] else None
-        if level and not self.device.startswith("gpu"):
-            logger.get_logger().warning("AMP.enable has no effect on CPU: training in float32")
-            level = None
-        metrics = self.task.metrics()
-        model.prepare(optimizer, self.task.loss(self.net), metrics, amp_configs=level)
+        amp = amp_configs(self.cfg["AMP"], self.device)
+        model.prepare(optimizer, self.task.loss(self.net), self.task.metrics(), amp_configs=amp)
         return model
 
     def _fit(

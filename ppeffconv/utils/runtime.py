@@ -13,6 +13,7 @@ import sys
 
 import paddle
 
+from .device import is_gpu
 from .logger import get_logger
 
 # of glibc's malloc.h
@@ -27,7 +28,7 @@ def tune() -> None:
     A number of threads above 1 in ``OMP_NUM_THREADS`` is kept. Processes of one launch share the cores. GPU runs are
     left alone.
     """
-    if os.environ.get("PPEFFCONV_TUNE") == "0" or "gpu" in paddle.device.get_device():
+    if os.environ.get("PPEFFCONV_TUNE") == "0" or is_gpu():
         return
     wanted = int(os.environ.get("OMP_NUM_THREADS") or 1)
     count = wanted if wanted > 1 else max(1, physical_cores() // int(os.environ.get("PADDLE_TRAINERS_NUM") or 1))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import paddle
 
+from ...utils.device import is_gpu
 from ...utils.logger import get_logger
 from .base import RunCallback, Stopwatch
 
@@ -59,6 +60,6 @@ class Progress(RunCallback):
 
 def peak_memory() -> int:
     """Return the largest memory in use so far, in bytes: of the GPU that computes, else of this process."""
-    if paddle.device.get_device().startswith("gpu"):
+    if is_gpu():
         return paddle.device.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

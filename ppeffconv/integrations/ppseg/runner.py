@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import paddle
 import paddleseg.core
 from paddle import nn
 from paddle.io import Dataset
@@ -20,6 +19,7 @@ from paddleseg.utils.utils import set_seed
 
 from ... import accelerate
 from ...models.cost import CostOfImages
+from ...utils.device import device_name
 from ...utils.files import replacing
 from ...weights import load_weights, read_file
 from .losses import SamplingTemperature, join_auxiliary_losses
@@ -82,7 +82,7 @@ def infer(cfg: RunConfig, images: str, weights: str | None = None, output: str |
 
 def prepare(model: nn.Layer, cfg: RunConfig, step: int = 0) -> None:
     """Give a model of PaddleSeg what this package adds: fast kernels on CPU, its networks' losses, the temperature."""
-    if cfg.run["accelerate"] and paddle.device.get_device() == "cpu":
+    if cfg.run["accelerate"] and device_name() == "cpu":
         accelerate(model)
     join_auxiliary_losses(model)
     start, end = cfg.run["temperature"]
