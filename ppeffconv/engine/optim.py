@@ -8,6 +8,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from ..layers import undecayed_parameters
 from ..utils.logger import get_logger
 
 Block = dict[str, Any]
@@ -17,7 +18,8 @@ def build_optimizer(cfg: Block, net: nn.Layer, steps_per_epoch: int, epochs: int
     """Return the optimizer of ``cfg`` (the Optimizer block) with its learning rate scheduled step by step.
 
     Weight decay is an L2 penalty for SGD, Momentum and Adam and decoupled for AdamW. Parameters of one dimension
-    (biases, scales and shifts of norms) are exempt with ``decay_norm_and_bias: false``.
+    (biases, scales and shifts of norms) are exempt with ``decay_norm_and_bias: false``, and always those that are no
+    weights (`layers.undecayed_parameters`).
 
     Raises:
         ValueError: ``nesterov`` without Momentum.
@@ -35,6 +37,7 @@ def build_optimizer(cfg: Block, net: nn.Layer, steps_per_epoch: int, epochs: int
         "grad_clip": nn.ClipGradByGlobalNorm(cfg["grad_clip"]) if cfg["grad_clip"] else None,
     }
     exempt = [] if cfg["decay_norm_and_bias"] else [p for p in net.parameters() if p.ndim <= 1]
+    exempt += undecayed_parameters(net)
     if cfg["name"] == "AdamW":
         names = {p.name for p in exempt}
         arguments["weight_decay"] = cfg["weight_decay"]

@@ -4,6 +4,7 @@ from .auxiliary import auxiliary_losses
 from .carafe import CARAFEUpsample2D
 from .conv import Conv2D
 from .ddf import DDF2D, DDFSeparable2D, DDFUpsample2D, FilterNorm
+from .decay import exempt_from_decay, undecayed_parameters
 from .deformable import DeformableConv2D, DeformableSampledBottleneck
 from .gating import ReLUGatedConv2D, UniformSampling
 from .ghost import GhostConv2D
@@ -79,6 +80,7 @@ __all__ = [
     "density",
     "density_report",
     "downsample2",
+    "exempt_from_decay",
     "octave_add",
     "octave_map",
     "octave_merge",
@@ -87,5 +89,6 @@ __all__ = [
     "set_temperature",
     "split_channels",
     "temperature_at",
+    "undecayed_parameters",
     "upsample2",
 ]

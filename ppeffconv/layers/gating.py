@@ -9,8 +9,9 @@ from paddle import ParamAttr, Tensor, nn
 
 from .auxiliary import auxiliary_losses
 from .conv import Conv2D
+from .decay import undecayed_attr
 from .density import LastForward, share
-from .norm import BatchNorm2D, norm_act
+from .norm import BatchNorm2D
 from .pointwise import centre_margins, window_centres
 
 
@@ -19,7 +20,9 @@ class ReLUGatedConv2D(nn.Layer):
 
     ``y = conv(x) * relu(bn(collaborative(x)))``, the product per element, with a 1x1 collaborative convolution of the
     same stride. As in the authors' code the convolution's own BatchNorm and ReLU come after the product, from the host
-    block. The forward is dense.
+    block. The forward is dense. At first every gate is 1, whatever it sees: a product of two maps squares their size,
+    and as long as the norms have no statistics, a few layers of it pass what a float can hold. Weight decay would close
+    the gates, and spares their norm (`exempt_from_decay`).
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias_attr: of the convolution;
@@ -33,6 +36,8 @@ class ReLUGatedConv2D(nn.Layer):
     Raises:
         ValueError: an even kernel, or channels that cannot be grouped.
     """
+
+    undecayed = ("collaborative.1.weight", "collaborative.1.bias")
 
     def __init__(
         self,
@@ -50,13 +55,14 @@ class ReLUGatedConv2D(nn.Layer):
         self._margins = centre_margins(kernel_size, padding, dilation)
         self.conv = Conv2D(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias_attr)
         gates = 1 if shared else out_channels
-        self.collaborative = nn.Sequential(Conv2D(in_channels, gates, 1, stride), BatchNorm2D(gates))
+        scale, shift = (undecayed_attr(nn.initializer.Constant(value)) for value in (0.0, 1.0))
+        norm = BatchNorm2D(gates, weight_attr=scale, bias_attr=shift)
+        self.collaborative = nn.Sequential(Conv2D(in_channels, gates, 1, stride), norm)
         self._last = LastForward()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
-        conv, norm = self.collaborative
-        gate = norm_act(norm, conv(window_centres(x, self._margins)))
+        gate = F.relu(self.collaborative(window_centres(x, self._margins)))
         self._last.record(densities=[share(gate > 0)], positions=y.shape[2] * y.shape[3])
         return y * gate.expand_as(y)
 

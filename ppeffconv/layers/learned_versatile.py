@@ -10,23 +10,23 @@ from paddle.autograd import PyLayer
 
 from ..ops import conv2d
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
+from .decay import undecayed_attr
 
 MASK_VALUES = ("binary", "sign")
 
 
-class _Binarize(PyLayer):
-    """1[h > threshold] forwards, straight through backwards.
+class _StayInRange(PyLayer):
+    """The identity, whose gradient does not push a latent value further out of its range [low, high].
 
-    The gradient that would push a latent value further out of its range [low, high] is dropped: the paper clips the
-    latent mask after each step, and this keeps it there without touching a parameter in forward.
+    The paper clips the latent mask after each step; this keeps it there without touching a parameter in forward. The
+    binary value is not made in here: a traced program finds no gradient behind a comparison inside a PyLayer.
     """
 
     @staticmethod
     def forward(ctx, latent, low, high):
         ctx.save_for_backward(latent)
         ctx.range = low, high
-        above = (latent > (low + high) / 2).astype(latent.dtype)
-        return low + (high - low) * above
+        return latent * 1.0  # a PyLayer must not return its input
 
     @staticmethod
     def backward(ctx, grad):
@@ -40,7 +40,8 @@ class LearnedVersatileConv2D(nn.Layer):
     """Convolution whose out_channels filters are F = ceil(out_channels / s) stored kernels under learned binary masks.
 
     Output channel o is stored kernel ``o mod F`` under mask ``o`` (one set per primary filter) or mask ``o div F``
-    (shared). The masks are latent parameters, binarised forwards and trained straight through.
+    (shared). The masks are latent parameters, binarised forwards and trained straight through; weight decay spares
+    them, see `exempt_from_decay`.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias_attr: as in nn.Conv2D.
@@ -55,6 +56,8 @@ class LearnedVersatileConv2D(nn.Layer):
     Raises:
         ValueError: arguments out of range or channels that cannot be grouped.
     """
+
+    undecayed = ("mask",)
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ class LearnedVersatileConv2D(nn.Layer):
         primaries = math.ceil(out_channels / s)
         shape = [primaries, in_channels // groups, *kernel]
         self.weight = self.create_parameter(shape, attr=kaiming_fan_out(shape))
-        latent = ParamAttr(initializer=nn.initializer.Uniform(*self.mask_range))
+        latent = undecayed_attr(nn.initializer.Uniform(*self.mask_range))
         self.mask = self.create_parameter([s if shared else s * primaries, *shape[1:]], attr=latent)
         if bias_attr is None or bias_attr is True:
             bias_attr = fan_in_uniform(math.prod(shape[1:]))
@@ -95,10 +98,10 @@ class LearnedVersatileConv2D(nn.Layer):
     def masks(self) -> Tensor:
         """The binary masks [s, 1 or F, in_channels / groups, kh, kw], differentiable straight through."""
         low, high = self.mask_range
+        binary = low + (high - low) * (self.mask > (low + high) / 2).astype(self.mask.dtype)
         if self.training:
-            binary = _Binarize.apply(self.mask, low, high)
-        else:
-            binary = low + (high - low) * (self.mask > (low + high) / 2).astype(self.mask.dtype)
+            latent = _StayInRange.apply(self.mask, low, high)
+            binary = binary + (latent - latent.detach())  # 0, and the gradient of the latent mask
         return binary.reshape([self.s, -1, *self.weight.shape[1:]])
 
     def forward(self, x: Tensor) -> Tensor:

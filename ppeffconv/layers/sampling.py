@@ -13,6 +13,7 @@ from paddle.vision.ops import DeformConv2D
 from ..ops.reference_sampling import at_least_float32
 from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
 from .conv import Conv2D, check_channels, check_input
+from .decay import undecayed_attr
 from .density import LastForward, density, density_report, share
 from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
 from .norm import BatchNorm2D, norm_act
@@ -43,6 +44,7 @@ class SampledBlock(nn.Layer):
     """The convolutions that each of the two masks covers."""
     loss_weights: tuple[float, float]
     """Weights of the two masks in the sparse loss."""
+    undecayed = ("conv1_sigma", "conv2_sigma", "conv1_kernel", "conv2_kernel")
 
     def __init__(
         self,
@@ -79,12 +81,11 @@ class SampledBlock(nn.Layer):
         if not self.interpolate or self.kernel == "average":
             return
         if self.kernel == "gaussian":
-            start = nn.initializer.Constant(3.0)
-            self.add_parameter(f"{name}_sigma", self.create_parameter([1], default_initializer=start))
+            start = undecayed_attr(nn.initializer.Constant(3.0))
+            self.add_parameter(f"{name}_sigma", self.create_parameter([1], attr=start))
         else:
-            start = nn.initializer.Constant(1 / self.window**2)
-            shape = [self.window, self.window]
-            self.add_parameter(f"{name}_kernel", self.create_parameter(shape, default_initializer=start))
+            start = undecayed_attr(nn.initializer.Constant(1 / self.window**2))
+            self.add_parameter(f"{name}_kernel", self.create_parameter([self.window, self.window], attr=start))
 
     def _sample(self, x: Tensor, noise: Sequence[Tensor] | None) -> tuple[Tensor, Tensor]:
         """Masks of conv1 and conv2, both predicted from the block's input."""

@@ -19,8 +19,13 @@ def images(shape=(2, 6, 11, 14), seed=0) -> paddle.Tensor:
 
 
 def build(**options) -> ReLUGatedConv2D:
+    """A layer whose gates have learned to look at the image."""
     paddle.seed(1)
-    return ReLUGatedConv2D(6, 4, **options)
+    layer = ReLUGatedConv2D(6, 4, **options)
+    norm = layer.collaborative[1]
+    norm.weight.set_value(paddle.ones_like(norm.weight))
+    norm.bias.set_value(paddle.zeros_like(norm.bias))
+    return layer
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -54,6 +59,21 @@ def test_gate_reads_the_centres_of_the_windows(padding, stride, dilation, kernel
     centres = layer.conv(x).numpy()
     expected = centres * np.maximum(centres, 0) / np.sqrt(1 + layer.collaborative[1]._epsilon)
     np.testing.assert_allclose(layer(x).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_new_layer_is_its_convolution_and_learns_to_gate(shared):
+    layer, x = ReLUGatedConv2D(6, 4, padding=1, shared=shared), images()
+    for mode in (layer.eval, layer.train):
+        mode()
+        np.testing.assert_array_equal(layer(x).numpy(), layer.conv(x).numpy())
+    optimizer = paddle.optimizer.SGD(0.1, parameters=layer.parameters())
+    start = layer.collaborative[0].weight.numpy().copy()
+    for _ in range(2):  # the scale of the norm in the first step, and with it the convolution in the second
+        layer(x).square().mean().backward()
+        optimizer.step()
+        optimizer.clear_grad()
+    assert abs(layer.collaborative[0].weight.numpy() - start).max() > 0
 
 
 def test_gradients_reach_both_branches():

@@ -193,3 +193,33 @@ def test_a_few_steps_of_training_flip_masks():
 def test_bad_learned_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         LearnedVersatileConv2D(4, 8, 3, **arguments)
+
+
+@pytest.mark.parametrize("full_graph", [True, False])
+@pytest.mark.parametrize("values", ["binary", "sign"])
+def test_masks_learn_in_a_traced_program(values, full_graph):
+    layer = LearnedVersatileConv2D(3, 8, 3, padding=1, mask_values=values)
+    low, high = layer.mask_range
+    latent = layer.mask.numpy()
+    latent[0, 0], latent[1, 0] = high + 0.1, low - 0.1
+    layer.mask.set_value(latent)
+    x, g = paddle.randn([2, 3, 6, 5]), paddle.randn([2, 8, 6, 5])
+    eager = layer(x)
+    (eager * g).sum().backward()
+    expected = {name: parameter.grad.numpy().copy() for name, parameter in layer.named_parameters()}
+    layer.clear_gradients()
+    traced = paddle.jit.to_static(layer, full_graph=full_graph)(x)
+    (traced * g).sum().backward()
+    np.testing.assert_allclose(traced.numpy(), eager.numpy(), atol=1e-5)
+    for name, parameter in layer.named_parameters():
+        np.testing.assert_allclose(parameter.grad.numpy(), expected[name], rtol=1e-4, atol=1e-4, err_msg=name)
+    outer = expected["mask"][[0, 1], 0]
+    assert 0 < np.count_nonzero(outer) < outer.size
+
+
+def test_binary_masks_are_exact():
+    """A latent value and its binary one never mix, in any type."""
+    for dtype in ("float32", "float64"):
+        layer = LearnedVersatileConv2D(4, 16, 5)
+        layer.to(dtype=dtype)
+        assert set(np.unique(layer.masks().numpy())) == {0.0, 1.0}

@@ -16,6 +16,7 @@ from ... import accelerate
 from ...engine.distributed import join, rank
 from ...engine.images import find_images
 from ...engine.rng import seed_everything
+from ...layers import exempt_from_decay
 from ...utils.logger import get_logger
 from . import callbacks, checkpoints, config
 from .annotations import damage, sound_copy
@@ -50,6 +51,8 @@ class EffConvTrainer(Trainer):
             _check_data(cfg, name)
         with unique_name.guard():  # the optimizer's state is saved by names, which must not depend on what was before
             super().__init__(cfg, mode)
+        if self.optimizer is not None:
+            exempt_from_decay(self.optimizer, self.model)
         if cfg["accelerate"] and not cfg["use_gpu"]:
             accelerate(self.model)
 

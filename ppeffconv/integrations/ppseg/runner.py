@@ -18,6 +18,7 @@ from paddleseg.utils import get_image_list, logger
 from paddleseg.utils.utils import set_seed
 
 from ... import accelerate
+from ...layers import exempt_from_decay
 from ...models.cost import CostOfImages
 from ...utils.device import device_name
 from ...utils.files import replacing
@@ -144,7 +145,7 @@ def _train(
         model,
         train_set,
         val_dataset=val_set,
-        optimizer=_build(lambda: builder.optimizer),
+        optimizer=_build(lambda: exempt_from_decay(builder.optimizer, model)),
         save_dir=str(cfg.run_dir),
         iters=cfg.iters,
         batch_size=cfg.batch_size,

@@ -193,3 +193,27 @@ def test_plain_convolutions_are_accelerated_unless_told_otherwise(load):
     for wanted in ("true", "false"):
         model = runner.EffConvTrainer(load(f"accelerate={wanted}"), "eval").model
         assert is_accelerated(model.rpn_head.rpn_feat.rpn_conv) == (wanted == "true")
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"type": "Momentum", "momentum": 0.9},
+        {"type": "Momentum", "param_groups": [{"params": ["layer1"], "weight_decay": 0.5}]},
+        {"type": "AdamW", "weight_decay": 0.5},
+    ],
+    ids=["Momentum", "groups", "AdamW"],
+)
+def test_weight_decay_spares_masks(load, optimizer):
+    from ppeffconv.integrations.ppdet import runner
+
+    cfg = load("EffConvResNet.name=learned_versatile_resnet18")
+    cfg["OptimizerBuilder"]["optimizer"] = optimizer
+    cfg["OptimizerBuilder"]["regularizer"] = {"type": "L2", "factor": 0.5}
+    trainer = runner.EffConvTrainer(cfg, "train")
+    before = {name: parameter.numpy() for name, parameter in trainer.model.named_parameters()}
+    (sum(p.sum() for p in trainer.model.parameters() if not p.stop_gradient) * 0).backward()
+    trainer.optimizer.step()
+    moved = {n for n, p in trainer.model.named_parameters() if (p.numpy() != before[n]).any()}
+    assert not [name for name in moved if name.endswith(".mask")]
+    assert any(name.endswith("conv1.weight") for name in moved)

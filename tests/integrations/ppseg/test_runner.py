@@ -235,3 +235,31 @@ def test_commands(load, tmp_path, capsys):
     result = json.loads(times.read_text())
     assert result["speedup"] == pytest.approx(result["seconds_without"] / result["seconds"])
     assert result["batch"] == [2, 3, 64, 64]
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"type": "AdamW", "weight_decay": 0.5},
+        {"type": "SGD", "weight_decay": 0.5},
+        {"type": "SGD", "weight_decay": 0.5, "custom_cfg": [{"name": "backbone", "weight_decay_mult": 2.0}]},
+    ],
+    ids=["AdamW", "Momentum", "groups"],
+)
+def test_weight_decay_spares_what_is_no_weight(runner, load, monkeypatch, optimizer):
+    moved = set()
+
+    def steps(model, train_set, optimizer, **options):
+        before = {name: parameter.numpy() for name, parameter in model.named_parameters()}
+        (sum(p.sum() for p in model.parameters() if not p.stop_gradient) * 0).backward()
+        optimizer.step()
+        moved.update(name for name, p in model.named_parameters() if (p.numpy() != before[name]).any())
+        raise KeyboardInterrupt  # nothing is to be saved
+
+    monkeypatch.setattr("paddleseg.core.train", steps)
+    cfg = load("iters=2")
+    cfg.dic["optimizer"] = optimizer
+    with pytest.raises(KeyboardInterrupt):
+        runner.train(cfg)
+    assert not [name for name in moved if name.endswith("_sigma")]
+    assert any(name.endswith("conv1.weight") for name in moved)
