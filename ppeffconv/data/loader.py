@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import paddle
-from paddle.io import DataLoader, Dataset
+from paddle.io import Dataset
 
 from .datasets import build_dataset
 from .depth import DepthPairs
+from .process_loader import ProcessLoader
 from .sampler import EpochBatchSampler, Key
 from .transforms import build_transforms
 
@@ -71,44 +71,19 @@ def _seeded(*key: int) -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-class Loader(DataLoader):
-    """paddle.io.DataLoader, except that a sample that cannot be made is a ValueError where the batch is asked for.
-
-    Paddle 3.3.1 loads in a thread even without workers. An exception in there leaves the caller waiting for ever, and
-    one in a worker arrives as a SystemError about a queue. The thread would also draw from the generators that the
-    training code may be using. So without workers a batch is made on demand, and workers send errors as text.
-    """
+class Loader(ProcessLoader):
+    """`ProcessLoader` of a `TransformedDataset`."""
 
     def __init__(self, dataset: TransformedDataset, batch_sampler: EpochBatchSampler, num_workers: int = 0) -> None:
         super().__init__(dataset, batch_sampler=batch_sampler, num_workers=num_workers)
 
-    def __iter__(self) -> Iterator[list[paddle.Tensor]]:
-        if self.num_workers == 0:
-            for keys in self.batch_sampler:
-                yield [paddle.to_tensor(field) for field in self._load(keys)]
-            return
-        state = np.random.get_state()  # Paddle draws a seed for its workers, which must not change what follows
-        batches = iter(
-            DataLoader(
-                _Keys(), batch_sampler=self.batch_sampler, num_workers=self.num_workers, collate_fn=self._load_in_worker
-            )
-        )
-        np.random.set_state(state)
-        for images, labels in batches:
-            if isinstance(labels, str):
-                raise ValueError(labels)
-            yield [images, labels]
-
-    def _load(self, keys: Sequence[Key]) -> list[np.ndarray]:
+    def make(self, indices: Sequence[Key]) -> list[np.ndarray]:
         """Return float32 [N, C, H, W] and the labels, int64 [N], or the targets, float32 [N, 1, H, W]."""
-        images, labels = zip(*(self.dataset[key] for key in keys), strict=True)
+        images, labels = zip(*(self.dataset[key] for key in indices), strict=True)
         return [stack_images(images), np.stack(labels)]
 
-    def _load_in_worker(self, keys: Sequence[Key]) -> list[np.ndarray | str]:
-        try:
-            return self._load(keys)
-        except (ValueError, OSError) as error:
-            return [np.zeros(1, np.float32), str(error)]
+    def indices(self) -> EpochBatchSampler:
+        return self.batch_sampler  # the same in each pass of an epoch
 
 
 def stack_images(images: Sequence[np.ndarray]) -> np.ndarray:
@@ -120,13 +95,6 @@ def stack_images(images: Sequence[np.ndarray]) -> np.ndarray:
             " the transforms must bring them to one, with Resize: [H, W], CenterCrop or a random crop"
         )
     return np.stack(images)
-
-
-class _Keys(Dataset):
-    """Gives back the keys it is asked for, so that all work is left to ``collate_fn``, which can answer for errors."""
-
-    def __getitem__(self, key: Key) -> Key:
-        return key
 
 
 def build_loader(cfg: Mapping[str, Any], split: str, rank: int = 0, world: int = 1) -> Loader:

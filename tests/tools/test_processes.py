@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,26 @@ def test_two_processes_write_once_and_evaluate_each_sample_once(config, tmp_path
     process = start(TOOLS / "eval.py", "-c", run / "config.yaml", cwd=tmp_path)
     alone, _ = process.communicate(timeout=TIMEOUT)
     assert evaluations[best["epoch"] - 1][1] in alone, alone  # one process finds what two have found together
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("split", ["Train", "Eval"])
+def test_a_killed_worker_ends_training_with_one_message_and_keeps_the_checkpoint(config, tmp_path, split):
+    options = ["-o", "Global.epochs=500", "Global.log_interval=1", "Optimizer.schedule.name=Constant"]
+    options += [f"DataLoader.{split}.num_workers=2"]
+    run = tmp_path / "output" / "tiny"
+    process = start(TOOLS / "train.py", "-c", config, *options, cwd=tmp_path)
+    wait_for(run / "train.log", "epoch 3/500 step 1/6")
+    while process.poll() is None:
+        for worker in children(process.pid)[:1]:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+    out, _ = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1, out
+    (message,) = [line for line in out.splitlines() if line.startswith("error: ")]
+    assert re.search(r"worker \(process \d+\) was killed by SIGKILL.*num_workers.*--shm-size", message)
+    assert "Traceback" not in out
+    assert ck.load_checkpoint(run / "latest")[ck.STATES]["epoch"] >= 2

@@ -10,6 +10,7 @@ import paddle
 from paddle import Tensor
 from PIL import ImageFile
 
+from ...data.process_loader import ProcessLoader
 from ...utils.files import replacing
 from ..compat import ModuleProxy, at_least_1d, concat, require
 
@@ -23,6 +24,7 @@ def apply() -> None:
     - RoIAlign of the stock configurations divides by zero where a box has no area: see `roi_align`.
     - Its drawings measure text by a method that Pillow 10 dropped.
     - An image that cannot be decoded is named; a checkpoint replaces the former one only when it is written.
+    - Batches are made by `ProcessLoader`: with its own loader, an error in one leaves the run waiting.
 
     Raises:
         ImportError: PaddleDetection is not installed, or something that it needs.
@@ -30,6 +32,7 @@ def apply() -> None:
     """
     require("paddledet", "2.6.0", ("3.3",), "det")
     _import()
+    from ppdet.data import reader
     from ppdet.data.transform.operators import Decode
     from ppdet.utils import checkpoint, visualizer
 
@@ -41,6 +44,7 @@ def apply() -> None:
     if not isinstance(visualizer.ImageDraw, ModuleProxy):
         visualizer.ImageDraw = ModuleProxy(visualizer.ImageDraw, Draw=_draw)
         checkpoint.paddle = ModuleProxy(paddle, save=_save)
+        reader.DataLoader = ProcessLoader
         Decode.apply = _naming_the_image(Decode.apply)
 
 
