@@ -8,6 +8,7 @@ from paddle import Tensor, nn
 
 from .layers import norm
 from .layers.conv import symmetric_padding
+from .layers.untouched import has_new_forward
 from .ops import conv2d
 
 
@@ -33,7 +34,7 @@ def accelerate(net: nn.Layer, enable: bool = True) -> nn.Layer:
     for layer in net.sublayers(include_self=True):
         if is_accelerated(layer) and not enable:
             del layer.forward
-        elif enable and "forward" not in vars(layer):
+        elif enable and not has_new_forward(layer):
             if _is_plain_conv(layer):
                 layer.forward = MethodType(_convolve, layer)
             elif type(layer) is nn.BatchNorm2D and norm.fits(layer):

@@ -9,6 +9,7 @@ from paddle.vision.models.resnet import BasicBlock as VisionBasicBlock
 from paddle.vision.models.resnet import BottleneckBlock as VisionBottleneck
 
 from ..layers.slot import Slot
+from ..layers.untouched import has_hooks
 from ..models.resnet import BasicBlock, Bottleneck
 from .dense import slot_of
 
@@ -53,7 +54,7 @@ def read_block(layer: nn.Layer) -> ResidualBlock:
     kernels = kernels_of(layer)
     if kernels is None:
         raise ValueError(f"{type(layer).__name__} is no residual block that is known here")
-    if layer._forward_pre_hooks or layer._forward_post_hooks:
+    if has_hooks(layer):
         raise ValueError("has hooks, which would be lost")
     if not isinstance(getattr(layer, "relu", nn.ReLU()), nn.ReLU):
         raise ValueError(f"its activation is {type(layer.relu).__name__}, not ReLU")

@@ -7,6 +7,7 @@ from paddle import Tensor, nn
 from ..accelerate import is_accelerated
 from ..layers.conv import Conv2D, symmetric_padding
 from ..layers.slot import Slot
+from ..layers.untouched import has_hooks
 from ..ops.reference_sampling import at_least_float32
 
 IMAGE_CHANNELS = 4
@@ -21,7 +22,7 @@ def slot_of(conv: nn.Conv2D) -> Slot:
         raise ValueError(f"{kind.__name__} has a forward of its own")
     if "weight" not in conv._parameters:
         raise ValueError("its weight is computed (weight_norm, spectral_norm): remove that first")
-    if conv._forward_pre_hooks or conv._forward_post_hooks:
+    if has_hooks(conv):
         raise ValueError("has hooks, which would be lost")
     if conv._data_format != "NCHW":
         raise ValueError(f"works in {conv._data_format}; the layers here work in NCHW")

@@ -8,6 +8,7 @@ from paddle.vision.models import ResNet as VisionResNet
 
 from ..layers import OctaveMerge, OctConvBNAct
 from ..layers.norm import is_batch_norm
+from ..layers.untouched import has_hooks
 from ..models.octave_resnet import OctaveBlock, OctaveResNet
 from ..models.resnet import ResNet
 from .blocks import ResidualBlock, read_block
@@ -31,7 +32,7 @@ def plan_pairs(plan: Plan, site: Site, alpha: float) -> None:
     blocks: dict[int, OctaveBlock] = {}
     rows: Rows = []
     for i, stage in enumerate(stages, start=1):
-        if type(stage) is not nn.Sequential or stage._forward_pre_hooks or stage._forward_post_hooks:
+        if type(stage) is not nn.Sequential or has_hooks(stage):
             raise ValueError(f"layer{i} has hooks or is no nn.Sequential")
         last = i == len(stages)
         for position, layer in enumerate(stage):

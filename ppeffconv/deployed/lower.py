@@ -9,6 +9,7 @@ from paddle import nn
 
 from ..accelerate import is_accelerated
 from ..layers import OctConv2D
+from ..layers.untouched import has_hooks, has_new_forward
 from ..ops.deployed import MOST_OUTPUTS
 from .builder import Builder
 from .fold import NOTHING, NotLowerable, Tail
@@ -61,9 +62,9 @@ def _check_untouched(net: nn.Layer, names: dict[int, str]) -> None:
     """NotLowerable if somebody put a hook or a forward of his own into a layer: a program would not call it."""
     for layer in net.sublayers(include_self=True):
         where = f"{names.get(id(layer), 'the network')} ({type(layer).__name__})"
-        if layer._forward_pre_hooks or layer._forward_post_hooks:
+        if has_hooks(layer):
             raise NotLowerable("it has hooks, which a program would not call", layer, where)
-        if "forward" in vars(layer) and not is_accelerated(layer):
+        if has_new_forward(layer) and not is_accelerated(layer):
             raise NotLowerable("its forward was replaced", layer, where)
 
 

@@ -46,6 +46,17 @@ def share(kept: Tensor) -> Tensor:
     return kept.astype("float32").mean()
 
 
+def kernels(layer: nn.Layer) -> list[Tensor]:
+    """Weights of the convolutions inside a layer, also where another one wraps or stands in for them."""
+    weights = (getattr(inner, "weight", None) for inner in layer.sublayers(include_self=True))
+    return [weight for weight in weights if weight is not None and weight.ndim == 4]
+
+
+def macs_per_position(layer: nn.Layer) -> int:
+    """Multiply-adds per output position of the convolutions inside a layer."""
+    return sum(weight.size for weight in kernels(layer))
+
+
 def density(net: nn.Layer) -> float | None:
     """Mean density over all masks of the last forward; None if ``net`` does not sample or has not run yet."""
     shares = [share for _, layer in _sampling_layers(net) for share in layer.densities()]

@@ -10,7 +10,7 @@ from paddle import ParamAttr, Tensor, nn
 from .auxiliary import auxiliary_losses
 from .conv import Conv2D
 from .decay import undecayed_attr
-from .density import LastForward, share
+from .density import LastForward, macs_per_position, share
 from .norm import BatchNorm2D
 from .pointwise import centre_margins, window_centres
 
@@ -75,7 +75,7 @@ class ReLUGatedConv2D(nn.Layer):
 
         None gives the convolution alone.
         """
-        conv, gate = (self._last["positions"] * layer.weight.size for layer in (self.conv, self.collaborative[0]))
+        conv, gate = (self._last["positions"] * macs_per_position(layer) for layer in (self.conv, self.collaborative))
         return conv if densities is None else round(densities[0] * conv) + gate
 
 

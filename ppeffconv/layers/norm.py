@@ -7,6 +7,7 @@ from paddle import Tensor, nn
 
 from ..ops import batch_norm, blend
 from ..ops.blend import fuse
+from .untouched import is_untouched
 
 
 class BatchNorm2D(nn.BatchNorm2D):
@@ -33,10 +34,10 @@ def is_batch_norm(layer: nn.Layer) -> bool:
 
 
 def norm_act(norm: nn.Layer, x: Tensor, residual: Tensor | None = None, relu: bool = True) -> Tensor:
-    """``max(0, norm(x) + residual)``, fused where ``norm`` is our BatchNorm2D; any other layer (a SyncBatchNorm after
-    `convert_sync_batchnorm`) is called as it is.
+    """``max(0, norm(x) + residual)``, fused where ``norm`` is our BatchNorm2D and nobody waits for its own output; any
+    other layer (a SyncBatchNorm after `convert_sync_batchnorm`) is called as it is.
     """
-    if isinstance(norm, BatchNorm2D):
+    if is_untouched(norm, BatchNorm2D):
         return norm(x, residual, relu)
     return _finish(norm(x), residual, relu)
 
@@ -51,7 +52,7 @@ def norm_blend(norm_x: nn.Layer, x: Tensor, norm_y: nn.Layer, y: Tensor) -> Tens
 
 def _bare(norm: nn.Layer) -> bool:
     """Whether nobody would notice that the layer is not called."""
-    return isinstance(norm, BatchNorm2D) and fits(norm) and not (norm._forward_pre_hooks or norm._forward_post_hooks)
+    return is_untouched(norm, BatchNorm2D) and fits(norm)
 
 
 def fits(norm: nn.BatchNorm2D) -> bool:

@@ -11,6 +11,7 @@ from paddle import ParamAttr, Tensor, nn
 from .. import ops
 from .conv import Conv2D, check_channels, check_input, pair
 from .norm import BatchNorm2D, norm_act
+from .untouched import is_untouched
 
 Pair = tuple[Tensor | None, Tensor | None]
 
@@ -159,11 +160,13 @@ class OctConv2D(nn.Layer):
         """Two paths that meet at one resolution.
 
         In training they are one convolution of the stacked groups: fewer and larger products are faster, and no sum is
-        left to do. Evaluation calls the layers, so that their hooks run and their multiply-adds are counted.
+        left to do. Evaluation calls the layers, so that their multiply-adds are counted; and so does training where
+        they are other layers than ours, or somebody's hooks wait for the call.
         """
         names = (from_high, from_low)
-        if self.training and self.groups == 1 and all(name in self._sub_layers for name in names):
-            first, second = (self._sub_layers[name] for name in names)
+        paths = [self._sub_layers.get(name) for name in names]
+        if self.training and self.groups == 1 and all(is_untouched(path, Conv2D) for path in paths):
+            first, second = paths
             weight = paddle.concat([first.weight, second.weight], axis=1)
             return ops.conv2d(paddle.concat(x, axis=1), weight, first.bias, 1, first._padding, first._dilation)
         return octave_add(*((self._path(name, group),) for name, group in zip(names, x)))[0]

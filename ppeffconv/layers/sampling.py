@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
-from paddle.vision.ops import DeformConv2D
 
 from ..ops.reference_sampling import at_least_float32
 from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
 from .conv import Conv2D, check_channels, check_input
 from .decay import undecayed_attr
-from .density import LastForward, density, density_report, share
+from .density import LastForward, density, density_report, kernels, macs_per_position, share
 from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
 from .norm import BatchNorm2D, norm_act
 
@@ -125,7 +124,7 @@ class SampledBlock(nn.Layer):
         if not self.interpolate:
             return 0
         positions = self._positions(*inputs.shape[2:])
-        widths = (convs[0].weight.shape[0] for convs in self._masked())
+        widths = (kernels(convs[0])[0].shape[0] for convs in self._masked())
         return inputs.shape[0] * self.window**2 * sum(c * n for c, n in zip(widths, positions))
 
     def expected_macs(self, densities: Sequence[float] | None) -> int:
@@ -135,14 +134,14 @@ class SampledBlock(nn.Layer):
         last convolution of each mask, interpolation of a share 1 - d from a share d. None: the layer without masks.
         """
         positions = self._positions(*self._last["size"])
-        dense = [n * sum(map(_macs, convs)) for n, convs in zip(positions, self._masked())]
-        macs = positions[1] * (0 if self.downsample is None else _macs(self.downsample))
+        dense = [n * sum(map(macs_per_position, convs)) for n, convs in zip(positions, self._masked())]
+        macs = positions[1] * (0 if self.downsample is None else macs_per_position(self.downsample))
         if densities is None:
             return macs + sum(dense)
-        macs += positions[0] * _macs(self.conv1_mask) + positions[1] * _macs(self.conv2_mask)
+        macs += positions[0] * macs_per_position(self.conv1_mask) + positions[1] * macs_per_position(self.conv2_mask)
         macs += sum(d * m for d, m in zip(densities, dense))
         if self.interpolate:
-            widths = (convs[-1].weight.shape[0] for convs in self._masked())
+            widths = (kernels(convs[-1])[0].shape[0] for convs in self._masked())
             filled = (c * n * d * (1 - d) for c, n, d in zip(widths, positions, densities))
             macs += self.window**2 * sum(filled)
         return round(macs)
@@ -151,7 +150,7 @@ class SampledBlock(nn.Layer):
         """Positions of the two masks for an input of this size."""
         return [math.ceil(height / stride) * math.ceil(width / stride) for stride in self._mask_strides]
 
-    def _masked(self) -> list[list[Conv2D]]:
+    def _masked(self) -> list[list[nn.Layer]]:
         return [[getattr(self, name) for name in names] for names in self.masked_convs]
 
 
@@ -275,9 +274,3 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Layer | No
     if stride == 1 and in_channels == out_channels:
         return None
     return nn.Sequential(Conv2D(in_channels, out_channels, 1, stride), BatchNorm2D(out_channels))
-
-
-def _macs(layer: nn.Layer) -> int:
-    """Multiply-adds per output position of the convolutions inside ``layer``."""
-    convs = (conv for conv in layer.sublayers(include_self=True) if isinstance(conv, (nn.Conv2D, DeformConv2D)))
-    return sum(conv.weight.size for conv in convs)
