@@ -1,4 +1,4 @@
-"""Every test starts from the same seed."""
+"""Every test starts from the same seed, and whatever ends a worker ends the run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import random
 import numpy as np
 import paddle
 import pytest
+
+from .watchdog import pytest_addoption, pytest_configure, pytest_sessionstart  # noqa: F401 - hooks
 
 
 @pytest.fixture(autouse=True)

@@ -166,7 +166,7 @@ def test_a_forked_worker_does_not_hang_after_an_op_ran():
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "ignore", "-c", code]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.stdout.strip() == str(4 * 8 * 49 * 72.0), run.stderr[-2000:]
 
 

@@ -19,8 +19,6 @@ from ppeffconv.engine import checkpoint as ck
 from ..engine.conftest import tiny_tree
 from .conftest import TOOLS
 
-TIMEOUT = 100
-
 
 @pytest.fixture
 def config(image_root, tmp_path) -> Path:
@@ -35,10 +33,10 @@ def start(*arguments: object, **options) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, *map(str, arguments)], **options)
 
 
-def wait_for(path: Path, text: str) -> None:
-    deadline = time.monotonic() + TIMEOUT
+def wait_for(process: subprocess.Popen, path: Path, text: str) -> None:
+    """Wait until the file of a process that runs has the text; `tests.watchdog` ends what waits for ever."""
     while not (path.is_file() and text in path.read_text()):
-        assert time.monotonic() < deadline, f"no '{text}' in {path}"
+        assert process.poll() is None, f"it has ended without '{text}' in {path}: {process.communicate()[0]}"
         time.sleep(0.05)
 
 
@@ -48,9 +46,9 @@ def test_signal_saves_says_so_and_the_run_resumes(config, tmp_path, signum, code
     options += [f"DataLoader.Train.num_workers={workers}"]
     run = tmp_path / "output" / "tiny"
     process = start(TOOLS / "train.py", "-c", config, *options, cwd=tmp_path, start_new_session=True)
-    wait_for(run / "train.log", "step 2/6")
+    wait_for(process, run / "train.log", "step 2/6")
     os.killpg(process.pid, signum) if signum == signal.SIGINT else process.send_signal(signum)
-    out, _ = process.communicate(timeout=TIMEOUT)
+    out, _ = process.communicate()
     assert process.returncode == code, out
     assert out.count("finishing this step") == 1  # the loader's workers get the signal too
     assert "Traceback" not in out
@@ -59,7 +57,7 @@ def test_signal_saves_says_so_and_the_run_resumes(config, tmp_path, signum, code
     assert f"saved after epoch {states['epoch']}, step {states['step']}" in out
     options[1] = f"Global.epochs={states['epoch'] + 1}"
     process = start(TOOLS / "train.py", "-c", config, *options, "--resume", cwd=tmp_path)
-    out, _ = process.communicate(timeout=TIMEOUT)
+    out, _ = process.communicate()
     assert process.returncode == 0, out
     epoch, step = map(int, re.search(r"resuming .*: after epoch (\d+), step (\d+)", out).groups())
     assert 6 * epoch + step == steps  # a signal in the last step is (0, 6) when it is saved, or (1, 0)
@@ -70,7 +68,7 @@ def test_two_processes_write_once_and_evaluate_each_sample_once(config, tmp_path
     launch = ["-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--backend", "gloo"]
     options = ["-o", "Global.epochs=2", "Global.use_visualdl=true", "EMA.decay=0.9"]
     process = start(*launch, "--log_dir", tmp_path / "log", TOOLS / "train.py", "-c", config, *options, cwd=tmp_path)
-    out, _ = process.communicate(timeout=TIMEOUT)
+    out, _ = process.communicate()
     assert process.returncode == 0, out
     assert "2 process(es)" in out
     assert "step 3/3" in out  # 21 images, shared, in batches of 4
@@ -81,7 +79,7 @@ def test_two_processes_write_once_and_evaluate_each_sample_once(config, tmp_path
     assert len(list((run / "vdl").iterdir())) == 1
     best = ck.load_checkpoint(run / "best")[ck.STATES]["best"]
     process = start(TOOLS / "eval.py", "-c", run / "config.yaml", cwd=tmp_path)
-    alone, _ = process.communicate(timeout=TIMEOUT)
+    alone, _ = process.communicate()
     assert evaluations[best["epoch"] - 1][1] in alone, alone  # one process finds what two have found together
 
 
@@ -95,12 +93,12 @@ def test_a_killed_worker_ends_training_with_one_message_and_keeps_the_checkpoint
     options += [f"DataLoader.{split}.num_workers=2"]
     run = tmp_path / "output" / "tiny"
     process = start(TOOLS / "train.py", "-c", config, *options, cwd=tmp_path)
-    wait_for(run / "train.log", "epoch 3/500 step 1/6")
+    wait_for(process, run / "train.log", "epoch 3/500 step 1/6")
     while process.poll() is None:
         for worker in children(process.pid)[:1]:
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
-    out, _ = process.communicate(timeout=TIMEOUT)
+    out, _ = process.communicate()
     assert process.returncode == 1, out
     (message,) = [line for line in out.splitlines() if line.startswith("error: ")]
     assert re.search(r"worker \(process \d+\) was killed by SIGKILL.*num_workers.*--shm-size", message)
