@@ -28,6 +28,8 @@ class Words:
     nothing: str
     seeds: str
     measured: str
+    epochs: str
+    minutes: str
 
 
 LANGUAGES = {
@@ -48,6 +50,9 @@ LANGUAGES = {
         "Milliseconds: `ppeffconv.deploy`, float32, {cpu}, {threads} threads, all rows in turns, medians over {rounds} "
         "rounds, in brackets over the dense network's; PaddlePaddle {version}, {date}; others used {other_cores:g} "
         "cores meanwhile.",
+        "{} epochs",
+        "Minutes of training are those of runs side by side, one core each, with their evaluations and whatever else "
+        "the machine had to do: a rough cost, not a comparison of the rows.",
     ),
     "zh": Words(
         (
@@ -65,6 +70,8 @@ LANGUAGES = {
         "个种子",
         "毫秒：`ppeffconv.deploy`，float32，{cpu}，{threads} 线程，各行轮流计时，取 {rounds} 轮的中位数，"
         "括号内为与稠密网络之比；PaddlePaddle {version}，{date}；其间其他进程占用 {other_cores:g} 个核。",
+        "{} 轮",
+        "训练分钟数取自并行的任务（每个一核，含评估，机器同时另有负载），只是大致开销，不可用来比较各行。",
     ),
 }
 
@@ -78,23 +85,27 @@ def summary(records: Records, speed: Speed, only: Iterable[str] = ROWS, language
     """
     words = LANGUAGES[language]
     lines = [f"| {' | '.join(words.header)} |", "|---" * len(words.header) + "|"]
+    usual = {run.epochs for run in records.get(BASELINE, ())}
     for name in only:
         cells = [ROWS[name].titled(language)]
         if name in records:
-            cells += _figures(records[name], speed["rows"].get(name), words)
+            cells += _figures(records[name], speed["rows"].get(name), words, usual)
         else:
             cells += [words.missing, *[NONE] * (len(words.header) - 2)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _figures(runs: Sequence[Record], times: Mapping[str, Any] | None, words: Words) -> list[str]:
+def _figures(runs: Sequence[Record], times: Mapping[str, Any] | None, words: Words, usual: set[int]) -> list[str]:
+    """The cells of a row; where its runs were of another length than the dense network's, its accuracy says so."""
+    epochs = {run.epochs for run in runs}
+    length = f" ({words.epochs.format(', '.join(map(str, sorted(epochs))))})" if usual and epochs != usual else ""
     densities = [run.density for run in runs if run.density is not None]
     return [
         f"{mean(run.params for run in runs) / 1e3:.1f}",
         f"{mean(run.macs for run in runs) / 1e6:.2f}",
         f"{mean(densities):.2f}" if densities else NONE,
-        spread([100 * run.top1 for run in runs], 2, words.seeds),
+        spread([100 * run.top1 for run in runs], 2, words.seeds) + length,
         _time(times, "1"),
         _time(times, "64"),
         f"{mean(run.seconds for run in runs) / 60:.0f}",
@@ -108,10 +119,11 @@ def _time(times: Mapping[str, Mapping[str, float]] | None, batch: str) -> str:
 
 
 def measured_on(speed: Speed, language: str = "en") -> str:
-    """What the milliseconds were measured on, in a sentence; empty if nothing was measured."""
+    """What the milliseconds were measured on, and what the minutes are; empty if nothing was measured."""
     if not speed["rows"]:
         return ""
-    return LANGUAGES[language].measured.format(**speed, cpu=title(speed["machine"]))
+    words = LANGUAGES[language]
+    return f"{words.measured.format(**speed, cpu=title(speed['machine']))} {words.minutes}"
 
 
 def runs_table(records: Records) -> str:

@@ -28,6 +28,13 @@ def test_one_seed_a_density_and_no_times(make_record, speed):
     assert found == ["272.2", "31.02", "0.46", "87.65", "–", "–", "10"]
 
 
+def test_a_run_of_another_length_says_so(make_record, speed):
+    records = {"dense": [make_record(epochs=8)], "oct_25": [make_record("oct_25_seed0", epochs=3, top1=0.5)]}
+    table = summary(records, speed)
+    assert "50.00 (3 epochs)" in table
+    assert table.count("epochs") == 1
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_row_is_there_trained_or_not(language, make_record, speed):
     words = LANGUAGES[language]
@@ -37,6 +44,7 @@ def test_every_row_is_there_trained_or_not(language, make_record, speed):
     assert sum(f"| {words.missing} | –" in line for line in lines) == len(ROWS) - 1
     assert measured_on(speed, language).count("some processor") == 1
     assert "30" in measured_on(speed, language)
+    assert words.minutes in measured_on(speed, language)
     assert measured_on({"rows": {}}, language) == ""
 
 

@@ -26,6 +26,9 @@ def test_runs(name, monkeypatch, capsys, tmp_path):
     printed = capsys.readouterr().out
     assert "equal to the formula" in printed
     assert float(re.search(r"difference to the training form: (\S+)", printed)[1]) < 1e-2
+    trained = re.findall(r"trained on (\d) x", printed)
+    assert trained == ["1", trained[-1], trained[-1]]  # both networks for as long after the conversion
+    assert re.search(rf"accuracy after 1 \+ {trained[-1]} epochs each: dense \S+, converted \S+", printed)
     assert SAVED[name] < left["fewer_macs"] < 4
     assert left["speed_up"] > 0
     assert min(Image.open(f"output/tutorials/{name}.png").size) > 600

@@ -64,6 +64,22 @@ def accuracy(net: nn.Layer, data: tuple[np.ndarray, np.ndarray]) -> float:
     return float(np.mean(np.concatenate(guesses) == data[1]))
 
 
+def fine_tune(
+    dense: nn.Layer,
+    net: nn.Layer,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    epochs: int,
+    lr: float = 1e-3,
+    **weights: float,
+) -> None:
+    """Train the converted network, and the dense one, which has had one epoch, as long: only so are they comparable."""
+    fit(dense, train, epochs, lr)
+    fit(net, train, epochs, lr, **weights)
+    found = f"dense {accuracy(dense, test):.3f}, converted {accuracy(net, test):.3f}"
+    print(f"accuracy after 1 + {epochs} epochs each: {found}")
+
+
 def race(forms: Mapping[str, nn.Layer], x: Tensor, rounds: int = 15) -> dict[str, float]:
     """Median milliseconds of a forward pass, in turns, so that what else the machine does meets all alike."""
     times = {name: [] for name in forms}
