@@ -11,38 +11,34 @@ The names here are those that most programs need. What is behind them:
 - `ppeffconv.integrations.ppdet` and `ppeffconv.integrations.ppseg`: PaddleDetection and PaddleSeg.
 """
 
-import importlib.util
+import sys
 import warnings
+from importlib.util import find_spec
+
+from .utils.lazy import import_lazily
 
 warnings.filterwarnings("ignore", message="No ccache found")  # Paddle says so at every import
-if importlib.util.find_spec("paddle") is None:
+if find_spec("paddle") is None and "ppeffconv.ops" not in sys.orig_argv:  # the doctor is there to say what is missing
     raise ImportError(
         "ppeffconv needs PaddlePaddle, which it does not install by itself so that you can choose the wheel: "
         "pip install paddlepaddle==3.3.1 for CPU, or paddlepaddle-gpu from https://www.paddlepaddle.org.cn/install/quick"
     )
 
-from . import layers, ops
-from .accelerate import accelerate
-from .conversion import convert
-from .deployed import deploy
-from .engine import losses
-from .engine.exporter import export
-from .engine.predictor import Predictor
-from .models import create_model, list_models, profile
-from .weights import load_reference
-
 __version__ = "0.1.0"
-__all__ = [
-    "Predictor",
-    "accelerate",
-    "convert",
-    "create_model",
-    "deploy",
-    "export",
-    "layers",
-    "list_models",
-    "load_reference",
-    "losses",
-    "ops",
-    "profile",
-]
+__all__ = import_lazily(
+    __name__,
+    {
+        "Predictor": ".engine.predictor",
+        "accelerate": ".accelerate",
+        "convert": ".conversion",
+        "create_model": ".models",
+        "deploy": ".deployed",
+        "export": ".engine.exporter",
+        "layers": ".layers",
+        "list_models": ".models",
+        "load_reference": ".weights",
+        "losses": ".engine.losses",
+        "ops": ".ops",
+        "profile": ".models",
+    },
+)

@@ -10,13 +10,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ppeffconv.benchmark import report, session
 from ppeffconv.benchmark.engines import ENGINES
-from ppeffconv.benchmark.rows import choose
+from ppeffconv.benchmark.race import PAUSE
 from ppeffconv.engine import cli
 
 
 def main(args: argparse.Namespace) -> None:
+    from ppeffconv.benchmark import report, session
+    from ppeffconv.benchmark.rows import choose
+
     if args.action == "report":
         folder = ROOT / "custom_ops" / "benchmark"
         report.write_into(args.into, args.json or report.sessions_in(args.into, folder))
@@ -44,11 +46,11 @@ def measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2, help="of ours and the peers (default: %(default)s)")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="default: all")
     parser.add_argument(
-        "--peer-python", type=Path, metavar="PATH", help="an interpreter with the peers; default: make one"
+        "--peer-python", type=cli.path, metavar="PATH", help="an interpreter with the peers; default: make one"
     )
-    parser.add_argument("--output", type=Path, metavar="JSON", help="default: output/benchmark/ACTION.json")
+    parser.add_argument("--output", type=cli.path, metavar="JSON", help="default: output/benchmark/ACTION.json")
     parser.add_argument("--resume", action="store_true", help="keep the rows that the file has from a quiet machine")
-    parser.add_argument("--pause", type=float, default=session.PAUSE, help="seconds between turns (%(default)s)")
+    parser.add_argument("--pause", type=float, default=PAUSE, help="seconds between turns (%(default)s)")
 
 
 if __name__ == "__main__":
@@ -59,8 +61,8 @@ if __name__ == "__main__":
     measuring(actions.add_parser("deploy", help="inference of each network in every engine"))
     measuring(actions.add_parser("growth", help="inference of each network as image and batch grow"))
     writing = actions.add_parser("report", help="write the tables into a document, and draw the figures")
-    writing.add_argument("--into", type=Path, required=True, metavar="README.md")
+    writing.add_argument("--into", type=cli.path, required=True, metavar="README.md")
     writing.add_argument(
-        "--json", type=Path, nargs="+", help="default: those of custom_ops/benchmark that it has markers for"
+        "--json", type=cli.path, nargs="+", help="default: those of custom_ops/benchmark that it has markers for"
     )
     cli.run(main, parser)

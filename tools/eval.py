@@ -9,11 +9,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppeffconv.engine import cli
-from ppeffconv.engine.distributed import rank
-from ppeffconv.engine.inference import evaluate_run
 
 
 def main(args: argparse.Namespace) -> None:
+    from ppeffconv.engine.distributed import rank
+    from ppeffconv.engine.inference import evaluate_run
+
     result = evaluate_run(cli.read_config(args), args.weights)
     if rank() == 0:
         print(

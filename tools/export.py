@@ -8,11 +8,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppeffconv.engine import bundle, cli
-from ppeffconv.engine.inference import export_run
+from ppeffconv.engine import cli
 
 
 def main(args: argparse.Namespace) -> None:
+    from ppeffconv.engine import bundle
+    from ppeffconv.engine.inference import export_run
+
     options = {"dtype": args.dtype, "seed": args.seed, "onnx": args.onnx, "fixed_size": args.fixed_size}
     path = export_run(cli.read_config(args), args.output, args.weights, args.stock, **options)
     print(summary(bundle.read(path)))
@@ -33,7 +35,7 @@ def summary(info: dict) -> str:
 if __name__ == "__main__":
     parser = cli.config_parser(__doc__)
     cli.weights_option(parser)
-    parser.add_argument("--output", metavar="FOLDER", help="default: export beside the configuration")
+    parser.add_argument("--output", type=cli.path, metavar="FOLDER", help="default: export beside the configuration")
     parser.add_argument("--stock", action="store_true", help="Paddle's own operators: slower, but no compiled kernels")
     parser.add_argument("--onnx", action="store_true", help="add model.onnx (pip install .[onnx])")
     parser.add_argument("--dtype", default="float32", help="of the feature maps: float32 or bfloat16")

@@ -10,14 +10,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import ppeffconv
 from ppeffconv.engine import cli
-from ppeffconv.models import count_parameters
 from ppeffconv.registry import did_you_mean
-from ppeffconv.results import papers
 
 
 def main(args: argparse.Namespace) -> None:
     if args.papers:
-        papers.write(Path(args.papers))
+        from ppeffconv.results import papers
+
+        papers.write(args.papers)
         return
     names = ppeffconv.list_models(args.pattern)
     if not names:
@@ -31,6 +31,8 @@ def facts(name: str, args: argparse.Namespace) -> str:
         return name
     net = ppeffconv.create_model(name)
     if not args.profile:
+        from ppeffconv.models import count_parameters
+
         return f"{name:32s}{count_parameters(net) / 1e6:10.3f} M"
     frames = getattr(net, "frames", None)
     shape = (getattr(net, "in_channels", 3), *([frames] if frames else []), args.profile, args.profile)
@@ -45,5 +47,5 @@ if __name__ == "__main__":
     parser.add_argument("--params", action="store_true", help="with the number of parameters (builds every network)")
     parser.add_argument("--profile", type=int, metavar="SIZE", help="with multiply-adds for SIZE x SIZE images, too")
     text = "write the table of the papers' figures into the README of a folder, configs/papers"
-    parser.add_argument("--papers", metavar="FOLDER", help=text)
+    parser.add_argument("--papers", type=cli.path, metavar="FOLDER", help=text)
     cli.run(main, parser)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppeffconv.data.scenes import SceneSettings, make_scenes
-from ppeffconv.data.sources import data_home
 from ppeffconv.engine import cli
 
 
 def main(args: argparse.Namespace) -> None:
+    from ppeffconv.data.scenes import SceneSettings, make_scenes
+    from ppeffconv.data.sources import data_home
+
     if len(args.size) > 2:
         raise ValueError(f"--size takes one side or height and width, got {len(args.size)} numbers")
     height, width = args.size[0], args.size[-1]
@@ -25,14 +26,15 @@ def main(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    default = SceneSettings()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="by default scenes/ beside the other data sets")
-    parser.add_argument("--root", metavar="FOLDER", help="where Fashion-MNIST is")
-    parser.add_argument("--train", type=int, default=default.train, help="scenes of garments from the training part")
-    parser.add_argument("--val", type=int, default=default.val, help="scenes of garments from the test part")
-    parser.add_argument("--size", type=int, nargs="+", default=[default.height, default.width], help="height and width")
-    parser.add_argument("--garments", type=int, nargs=2, default=[default.fewest, default.most], help="fewest, most")
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument(
+        "--output", type=cli.path, metavar="FOLDER", help="by default scenes/ beside the other data sets"
+    )
+    parser.add_argument("--root", type=cli.path, metavar="FOLDER", help="where Fashion-MNIST is")
+    parser.add_argument("--train", type=int, default=2000, help="scenes of garments from the training part")
+    parser.add_argument("--val", type=int, default=400, help="scenes of garments from the test part")
+    parser.add_argument("--size", type=int, nargs="+", default=[192, 192], help="height and width")
+    parser.add_argument("--garments", type=int, nargs=2, default=[3, 12], help="fewest, most")
+    parser.add_argument("--seed", type=int, default=0, help="equal settings give equal scenes")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     cli.run(main, parser)

@@ -7,15 +7,20 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppeffconv.engine import cli
-from ppeffconv.engine.images import Predictions, find_images, predict_images
-from ppeffconv.engine.inference import exported_parts, network_parts
+
+if TYPE_CHECKING:
+    from ppeffconv.engine.images import Predictions
 
 
 def main(args: argparse.Namespace) -> int:
+    from ppeffconv.engine.images import find_images, predict_images
+    from ppeffconv.engine.inference import exported_parts, network_parts
+
     if (args.config is None) == (args.model is None):
         raise ValueError("give either -c CONFIG or --model EXPORTED")
     files = find_images(args.image)
@@ -41,8 +46,12 @@ def table(predictions: Predictions) -> str:
 if __name__ == "__main__":
     parser = cli.config_parser(__doc__, required=False)
     cli.weights_option(parser)
-    parser.add_argument("--model", metavar="FOLDER", help="an exported folder, instead of a configuration")
-    parser.add_argument("--image", required=True, metavar="PATH", help="an image, or a folder with images at any depth")
+    parser.add_argument(
+        "--model", type=cli.path, metavar="FOLDER", help="an exported folder, instead of a configuration"
+    )
+    parser.add_argument(
+        "--image", type=cli.path, required=True, metavar="PATH", help="an image, or a folder with images at any depth"
+    )
     parser.add_argument("--topk", type=int, help="guesses per image; default: Infer.topk")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     cli.run(main, parser)

@@ -8,29 +8,35 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-
-from ppeffconv.config import load_config
-from ppeffconv.data import build_loader
-from ppeffconv.engine import cli, queue
-from ppeffconv.results import collect, documents, measure, record
+from ppeffconv.engine import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER = ROOT / documents.FOLDER
+FOLDER = ROOT / "configs" / "results"
 DENSE = ROOT / "configs" / "baselines" / "resnet20_fashion_mnist.yaml"
 
 
 def collect_runs(args: argparse.Namespace) -> None:
+    from ppeffconv.engine import queue
+    from ppeffconv.results import collect, documents
+
     collect.collect(queue.read_queue(args.queue), FOLDER / documents.RECORDS)
 
 
 def measure_rows(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from ppeffconv.config import load_config
+    from ppeffconv.data import build_loader
+    from ppeffconv.results import documents, measure, record
+
     images = np.concatenate([batch[0].numpy() for batch in build_loader(load_config(DENSE), "Eval")])
     speed = measure.measure(record.read_records(FOLDER / documents.RECORDS), images, args.rounds)
     measure.write_speed(speed, FOLDER / documents.SPEED)
 
 
 def write(args: argparse.Namespace) -> None:
+    from ppeffconv.results import documents
+
     for path in documents.write_documents(ROOT):
         print(path.relative_to(ROOT))
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppeffconv.engine import cli, queue
+from ppeffconv.engine import cli
 
 
 def main(args: argparse.Namespace) -> int:
+    from ppeffconv.engine import queue
+
     runs = queue.read_queue(args.queue)
     if args.list:
         for run in runs:
@@ -24,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("queue", metavar="YAML", help="the list: output: folder, runs: {name: command}")
+    parser.add_argument("queue", type=cli.path, metavar="YAML", help="the list: output: folder, runs: {name: command}")
     parser.add_argument("--only", nargs="+", default=["*"], metavar="NAME", help="some runs, with shell wildcards")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side on the cores, shared out")
     parser.add_argument("--list", action="store_true", help="say how far each is, and run none")

@@ -9,12 +9,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppeffconv.engine import cli, depth_pictures, depth_report, queue
+from ppeffconv.engine import cli
 
 FOLDER = Path(__file__).resolve().parents[1] / "configs" / "upsampling"
 
 
 def main(args: argparse.Namespace) -> None:
+    from ppeffconv.engine import depth_pictures, depth_report, queue
+
     results = args.into.parent / "results.json"
     if args.table_only:
         rows = json.loads(results.read_text(encoding="utf-8"))
@@ -29,8 +31,10 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queue", type=Path, default=FOLDER / "runs.yaml", metavar="YAML", help="the list of the runs")
-    parser.add_argument("--runs", type=Path, default=Path("output"), metavar="FOLDER", help="where they are")
-    parser.add_argument("--into", type=Path, default=FOLDER / "README.md", metavar="README.md")
+    parser.add_argument(
+        "--queue", type=cli.path, default=FOLDER / "runs.yaml", metavar="YAML", help="the list of the runs"
+    )
+    parser.add_argument("--runs", type=cli.path, default=Path("output"), metavar="FOLDER", help="where they are")
+    parser.add_argument("--into", type=cli.path, default=FOLDER / "README.md", metavar="README.md")
     parser.add_argument("--table-only", action="store_true", help="from the results that were kept beside the document")
     cli.run(main, parser)

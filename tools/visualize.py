@@ -8,16 +8,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import yaml
-
-from ppeffconv.engine import cli, drawing
-from ppeffconv.integrations import ppseg
+from ppeffconv.engine import cli
 
 
 def main(args: argparse.Namespace) -> None:
-    if "Arch" in (yaml.safe_load(Path(args.config).read_text(encoding="utf-8")) or {}):
+    from ppeffconv.config_yaml import read_yaml
+    from ppeffconv.engine import drawing
+    from ppeffconv.integrations import ppseg
+
+    if "Arch" in (read_yaml(args.config) or {}):
         cfg = cli.read_config(args)
-        output = args.output or Path(args.config).parent / "pictures.png"
+        output = args.output or args.config.parent / "pictures.png"
         print(f"picture: {drawing.draw_network(cfg, args.image, output, args.weights)}")
         return
     try:
@@ -33,6 +34,8 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = cli.config_parser(__doc__)
     cli.weights_option(parser)
-    parser.add_argument("--image", nargs="+", required=True, metavar="FILE", help="one row of the picture each")
-    parser.add_argument("--output", type=Path, metavar="PNG", help="default: pictures.png or masks.png in the run")
+    parser.add_argument(
+        "--image", type=cli.path, nargs="+", required=True, metavar="FILE", help="one row of the picture each"
+    )
+    parser.add_argument("--output", type=cli.path, metavar="PNG", help="default: pictures.png or masks.png in the run")
     cli.run(main, parser)

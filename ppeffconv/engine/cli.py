@@ -6,18 +6,19 @@ import argparse
 import os
 import shlex
 import shutil
+import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..config import Config, load_config
-from ..utils import logger, runtime
-from .build import first_line
-from .callbacks import TrainingInterrupted
-from .distributed import rank
-from .trainer import Result
+from ..utils import logger
+
+if TYPE_CHECKING:  # Paddle takes seconds to import, and -h need not wait for it
+    from ..config import Config
+    from .trainer import Result
 
 USAGE, FAILURE = 2, 1
 
@@ -25,7 +26,7 @@ USAGE, FAILURE = 2, 1
 def config_parser(description: str | None, required: bool = True) -> argparse.ArgumentParser:
     """Return a parser with ``-c/--config`` and ``-o/--override``, which may be repeated and take several values."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("-c", "--config", required=required, metavar="YAML", help="configuration file")
+    parser.add_argument("-c", "--config", type=path, required=required, metavar="YAML", help="configuration file")
     parser.add_argument(
         "-o", "--override", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="such as Optimizer.lr=0.1"
     )
@@ -35,11 +36,13 @@ def config_parser(description: str | None, required: bool = True) -> argparse.Ar
 def weights_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--weights``."""
     text = "weight file, checkpoint or run folder; default: the best checkpoint beside the configuration"
-    parser.add_argument("--weights", metavar="PATH", help=text)
+    parser.add_argument("--weights", type=path, metavar="PATH", help=text)
 
 
 def read_config(args: argparse.Namespace) -> Config:
     """Load the configuration that the options name."""
+    from ..config import load_config
+
     return load_config(args.config, args.override)
 
 
@@ -51,16 +54,17 @@ def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
     PPEFFCONV_DEBUG=1 the traceback is shown too.
     """
     args = parser.parse_args()
+    from ..utils import runtime
+    from .distributed import rank
+
     for noise in ("When training, we now always track", "To copy construct from a tensor"):
         warnings.filterwarnings("ignore", message=noise)  # paddle.Model and BatchNorm say so in every run
     logger.setup(rank=rank())
-    runtime.tune()
     try:
+        runtime.tune()
         code = main(args) or 0
-    except TrainingInterrupted as stop:
-        code = 128 + stop.signum
-    except KeyboardInterrupt:
-        code = 130
+    except KeyboardInterrupt as stop:
+        code = 128 + getattr(stop, "signum", signal.SIGINT)  # TrainingInterrupted has the signal that came
     except (ValueError, FileNotFoundError) as error:
         code = _report(error, USAGE)
     except (RuntimeError, OSError) as error:
@@ -69,6 +73,8 @@ def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.Argum
 
 
 def _report(error: Exception, code: int) -> int:
+    from .build import first_line
+
     if os.environ.get("PPEFFCONV_DEBUG") == "1":
         traceback.print_exc()
     sys.stderr.write(f"error: {first_line(error)}\n")
@@ -82,13 +88,24 @@ def next_steps(result: Result) -> str:
     if result.best is not None:
         lines.append(f"best:     {result.task.describe(result.best.score)} after epoch {result.best.epoch}")
     if result.vdl_dir.is_dir():
-        lines.append(f"curves:   {_command(_program('visualdl'), '--logdir', result.vdl_dir)}")
+        lines.append(f"curves:   {curves(result.vdl_dir)}")
     python = _program("python", sys.executable)
     lines.append(f"evaluate: {_command(python, tools / 'eval.py', '-c', config)}")
     if not result.task.pairs:
         lines.append(f"predict:  {_command(python, tools / 'predict.py', '-c', config, '--image', result.samples_dir)}")
     lines.append(f"export:   {_command(python, tools / 'export.py', '-c', config)}")
     return "\n".join(lines)
+
+
+def curves(folder: str | Path) -> str:
+    """Return the command that shows VisualDL's files in ``folder``."""
+    # its page answers with an error to a browser in a language that it does not know, unless it is told one
+    return _command(_program("visualdl"), "--logdir", folder, "--language", "en")
+
+
+def path(text: str) -> Path:
+    """A path of the command line; a shell leaves the ``~`` of ``--output=~/x`` alone."""
+    return Path(text).expanduser()
 
 
 def _program(name: str, path: str | None = None) -> str:

@@ -5,19 +5,37 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import subprocess
 import sys
-
-import paddle
-
-from ..utils import logger
-from . import backend, build, loader
+import textwrap
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 
 CPU_FEATURES = ("sse4_2", "avx2", "fma", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_tile")
+WITHOUT_PADDLE = (
+    "not installed, so nothing of this package runs; pip install paddlepaddle==3.3.1 for CPU, or paddlepaddle-gpu from "
+    "https://www.paddlepaddle.org.cn/install/quick"
+)
+INDENT = {"initial_indent": "    ", "subsequent_indent": "    "}
 
 
 def report() -> str:
     """What runs each op here, and what the answer depends on."""
+    if find_spec("paddle") is None:
+        compiler = os.environ.get("CXX") or shutil.which("g++")
+        return _table(
+            {
+                "Paddle": WITHOUT_PADDLE,
+                "Python": platform.python_version(),
+                "compiler": _version(compiler, "install g++, or name another one in CXX"),
+                "CPU": _cpu(),
+            }
+        )
+    import paddle
+
+    from . import backend, build, loader
+
     facts = {
         "Paddle": f"{paddle.version.full_version} ({paddle.version.commit[:12]}), Python {platform.python_version()}",
         "threads": f"{paddle.get_flags('FLAGS_paddle_num_threads')['FLAGS_paddle_num_threads']} of {os.cpu_count()}",
@@ -29,11 +47,22 @@ def report() -> str:
         "PPEFFCONV_OPS": loader.mode(),
         "vectors": f"{loader.instructions() or 'none'} (PPEFFCONV_CPU={'|'.join(loader.INSTRUCTIONS)} narrows them)",
     }
-    lines = [f"{name + ':':<15}{value}" for name, value in facts.items()]
-    lines += [f"{op + ':':<24}{what}" for op, what in backend.status().items()]
+    lines = [_table(facts), *_by_backend(backend.status())]
     if loader.mode() != "reference" and not loader.library().ops:
         lines.append("to compile the kernels: python -m ppeffconv.ops build")
     return "\n".join(lines)
+
+
+def _table(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"{name + ':':<15}{value}" for name, value in facts.items())
+
+
+def _by_backend(status: Mapping[str, str]) -> list[str]:
+    """What runs the ops, each answer once with all the ops that it is for."""
+    ops: dict[str, list[str]] = {}
+    for op, what in status.items():
+        ops.setdefault(what, []).append(op)
+    return [f"{what}\n{textwrap.fill(', '.join(names), 100, **INDENT)}" for what, names in ops.items()]
 
 
 def _version(program: str | None, remedy: str) -> str:
@@ -46,6 +75,10 @@ def _version(program: str | None, remedy: str) -> str:
 
 
 def _cuda() -> str:
+    import paddle
+
+    from . import build
+
     if not paddle.is_compiled_with_cuda():
         return "none: this Paddle is for CPUs"
     compiler = _version(build.cuda_compiler(), "no nvcc, so no kernels for GPUs; install the toolkit, set CUDA_HOME")
@@ -61,28 +94,47 @@ def _cpu() -> str:
     return f"{platform.machine()} {' '.join(f for f in CPU_FEATURES if f in known)}".strip()
 
 
-def _or_error(fact) -> str:
+def _or_error(fact: Callable[[], object]) -> str:
     try:
         return str(fact())
     except RuntimeError as error:
         return str(error)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    options = argparse.ArgumentParser(prog="python -m ppeffconv.ops", description=__doc__)
+    options.add_argument("action", nargs="?", choices=("doctor", "build"), default="doctor")
+    options.add_argument("--optional", action="store_true", help="a build that is not possible is no failure")
+    return options
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m ppeffconv.ops", description=__doc__)
-    parser.add_argument("action", nargs="?", choices=("doctor", "build"), default="doctor")
-    parser.add_argument("--optional", action="store_true", help="a build that is not possible is no failure")
-    args = parser.parse_args()
+    """Say or compile what was asked for; the exit code."""
+    args = parser().parse_args()
+    from ..utils import logger
+
     logger.setup()
-    if args.action == "build":
-        try:
-            build.build()
-        except (build.BuildError, OSError) as error:
-            message = str(error) if not args.optional else str(error).splitlines()[0]
-            sys.stderr.write(f"the kernels were not compiled, plain Paddle runs every op: {message}\n")
-            return 0 if args.optional else 1
+    if find_spec("paddle") is None:
+        sys.stdout.write(report() + "\n")
+        return 0 if args.optional else 1
+    if args.action == "build" and not _build(args.optional):
+        return 0 if args.optional else 1
     sys.stdout.write(report() + "\n")
     return 0
+
+
+def _build(optional: bool) -> bool:
+    """Compile the kernels; False, with the reason on stderr, if that is not possible."""
+    from . import build
+
+    try:
+        build.build()
+    except (build.BuildError, OSError) as error:
+        message = str(error).splitlines()[0] if optional else str(error)
+        sys.stderr.write(f"the kernels were not compiled, plain Paddle runs every op: {message}\n")
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -7,23 +7,19 @@ import sys
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from paddle import nn
+from typing import TYPE_CHECKING, Any
 
 from ..config_yaml import parse_yaml
 from ..utils import logger
-from .formats import read_file
-from .publish import save_weights
-from .reference import PADDLE, SOURCES, converted, load_reference
-from .remote import fetch
-from .table import table
+from .sources import PADDLE, SOURCES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0, or 1 with one line that says what is wrong."""
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     logger.setup()
     try:
         args.run(args)
@@ -33,9 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ppeffconv.weights", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="command")
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    options = argparse.ArgumentParser(prog="python -m ppeffconv.weights", description=__doc__)
+    commands = options.add_subparsers(required=True, metavar="command")
     shown = commands.add_parser("list", help="the published weights")
     shown.add_argument("pattern", nargs="?", default="*", help='shell wildcard, such as "oct_*"')
     shown.set_defaults(run=_list)
@@ -54,10 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("-a", "--argument", action="append", default=[], metavar="KEY=VALUE", help="of the network")
     convert.add_argument("-o", "--output", type=Path, help="default: beside the file")
     convert.set_defaults(run=_convert)
-    return parser
+    return options
 
 
 def _list(args: argparse.Namespace) -> None:
+    from .table import table
+
     for row in table():
         if fnmatchcase(row.name, args.pattern) or fnmatchcase(row.model, args.pattern):
             top1 = (
@@ -68,6 +67,9 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> None:
+    from .remote import fetch
+    from .table import table
+
     chosen = [row for row in table() if fnmatchcase(row.name, args.pattern)]
     if not chosen:
         raise ValueError(f"no weights match '{args.pattern}': see python -m ppeffconv.weights list")
@@ -76,6 +78,10 @@ def _fetch(args: argparse.Namespace) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
+    from .formats import read_file
+    from .publish import save_weights
+    from .reference import load_reference
+
     output = args.output or args.file.with_suffix(".safetensors")
     if output.resolve() == args.file.resolve():
         raise ValueError(f"{output} would overwrite its source: give another --output")
@@ -108,6 +114,10 @@ def _part(state: Any, part: str | None) -> Any:
 
 def _renamed(state: Any, source: str) -> dict[str, np.ndarray]:
     """Without a network, a matrix is taken for the weights of a linear layer."""
+    from paddle import nn
+
+    from .reference import converted
+
     return {
         key: value.T if value.ndim == 2 and source != PADDLE else value
         for key, value in converted(nn.Layer(), state, source).items()

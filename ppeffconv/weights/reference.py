@@ -13,26 +13,10 @@ from paddle import nn
 from ..registry import did_you_mean
 from .loading import load_state
 from .paddle_vision import find_network
+from .sources import PADDLE, SOURCES
 
 # Keys are ours but for these rewrites, applied in order. A prefix rule must match every key of the checkpoint to apply.
 _PREFIXES = (r"(arg|aux):", r"module\.", r"\d+\.", r"backbone\.")
-_COMMON = ((r"\.running_mean$", "._mean"), (r"\.running_var$", "._variance"))
-_GLUON = (
-    (r"^L(\d+)_B(\d+)\.", lambda m: f"layer{m[1]}.{int(m[2])}."),
-    (r"\.gamma$", ".weight"),
-    (r"\.beta$", ".bias"),
-    *_COMMON,
-)
-PADDLE = "PaddlePaddle/Paddle"
-SOURCES = {
-    PADDLE: (),  # depend on the network, see `paddle_vision`
-    "d-li14/octconv.pytorch": _COMMON,
-    "facebookresearch/OctConv": _GLUON,
-    "qiulinzhang/SPConv.pytorch": _COMMON,
-    "huawei-noah/Versatile-Filters": _COMMON,
-    "theFoxofSky/ddfnet": _COMMON,
-    "zdaxie/SpatiallyAdaptiveInference-Detection": _COMMON,
-}
 # State of the sampling schedule and widths: 0-d in the authors' files, at their initial value where left out.
 _SCALARS = ("conv1_sigma", "conv2_sigma", "conv1_gumbel.cur_T", "conv2_gumbel.cur_T")
 

@@ -15,7 +15,7 @@ import yaml
 
 from ..registry import did_you_mean
 from ..utils.checksum import Checksum
-from .reference import SOURCES
+from .sources import SOURCES
 
 FOLDER = Path(__file__).parent
 OWN = "ppeffconv"  # the source of weights that were trained here

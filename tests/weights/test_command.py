@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import paddle
@@ -109,7 +110,7 @@ def test_fetch(tmp_path, monkeypatch, capsys):
     for name in ("PPEFFCONV_OFFLINE", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     row = replace(rows("resnet50")[0], md5=hashlib.md5(b"weights").hexdigest())
-    monkeypatch.setattr(command, "table", lambda: (row,))
+    monkeypatch.setattr(import_module("ppeffconv.weights.table"), "table", lambda: (row,))
     with Server() as server:
         monkeypatch.setenv("PPEFFCONV_WEIGHTS_URL", server.url)
         server.plan("/paddle-hapi.bj.bcebos.com/models/resnet50.pdparams", whole(b"weights"))

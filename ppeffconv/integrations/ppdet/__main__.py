@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import Any
 
+from ...engine import cli
 from ...utils.files import replacing
 from ..commands import Commands
 
@@ -21,7 +22,7 @@ def train(args: argparse.Namespace) -> None:
 
     cfg = load(args)
     folder = runner.train(cfg, args.resume, not args.no_eval)
-    print(f"run:      {folder}\ncurves:   visualdl --logdir {cfg['vdl_log_dir']}")
+    print(f"run:      {folder}\ncurves:   {cli.curves(cfg['vdl_log_dir'])}")
 
 
 def evaluate(args: argparse.Namespace) -> None:

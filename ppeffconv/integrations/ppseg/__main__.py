@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ...engine import cli
 from ..commands import Commands
 
 
@@ -18,7 +19,7 @@ def train(args: argparse.Namespace) -> None:
     from . import runner
 
     folder = runner.train(load(args), args.resume)
-    print(f"run:      {folder}\ncurves:   visualdl --logdir {folder}")
+    print(f"run:      {folder}\ncurves:   {cli.curves(folder)}")
 
 
 def evaluate(args: argparse.Namespace) -> None:
