@@ -9,12 +9,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppeffconv.engine import cli
-from ppeffconv.engine.distributed import rank
-from ppeffconv.engine.trainer import Trainer
 
 
 def main(args: argparse.Namespace) -> None:
-    result = Trainer(cli.read_config(args)).train(args.resume)
+    from ppeffconv.engine.distributed import rank
+    from ppeffconv.engine.trainer import Trainer
+
+    if args.extend is not None:
+        args.override.append(f"Global.epochs={args.extend}")
+    result = Trainer(cli.read_config(args)).train(args.resume, extend=args.extend is not None)
     if rank() == 0:
         print(cli.next_steps(result))
 
@@ -26,6 +29,13 @@ if __name__ == "__main__":
         nargs="?",
         const="auto",
         metavar="auto|DIR",
-        help="continue the newest run of this name, or the run or checkpoint in DIR",
+        help="continue the run that YAML lies in, else the newest run of this name; or the run or checkpoint in DIR",
+    )
+    parser.add_argument(
+        "--extend",
+        type=int,
+        metavar="EPOCHS",
+        help="resume, and train to EPOCHS epochs in all, more than the run was meant to have. A cosine schedule goes "
+        "on as that of the longer run: the rate rises at once to what it would be there, and falls to the new end",
     )
     cli.run(main, parser)

@@ -47,8 +47,23 @@ def check_input(net: nn.Layer, shape: tuple[int, ...], name: str) -> None:
     except (ValueError, RuntimeError) as error:
         raise ValueError(
             f"the network {name} does not take the images that the transforms make, {shape[0]} channels of "
-            f"{shape[1]}x{shape[2]}: {first_line(error)}. Set Arch.in_channels={shape[0]}, or another size"
+            f"{shape[1]}x{shape[2]}: {first_line(error)}. {_advice(net, shape)}"
         ) from None
+
+
+def _advice(net: nn.Layer, shape: tuple[int, ...]) -> str:
+    """What fits a network and images of ``shape`` together: their channels, where those are known to differ."""
+    stem = next((parameter.shape[1] for parameter in net.parameters() if parameter.ndim == 4), None)
+    wanted = getattr(net, "in_channels", stem)
+    modes = {1: "L, which makes them grey,", 3: "RGB"}
+    if wanted == shape[0]:
+        return "Give the images another size"
+    if wanted in modes and shape[0] in modes:
+        return (
+            f"The network has Arch.in_channels={wanted}: give the data sets image_mode: {modes[wanted]} if the images "
+            f"shall have as many. Set Arch.in_channels={shape[0]} if the network shall take them as they are"
+        )
+    return f"Set Arch.in_channels={shape[0]}, or another size"
 
 
 def first_line(error: BaseException) -> str:

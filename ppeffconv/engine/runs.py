@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..utils.logger import get_logger
+from ..utils.logger import close, get_logger, setup
 from .checkpoint import find_checkpoint
 from .distributed import rank
 
@@ -46,11 +47,26 @@ def alone_in(run_dir: Path) -> Iterator[None]:
         lock.release()
 
 
-def find_resume(resume: str | Path, output_dir: str | Path, name: str) -> Path | None:
+@contextmanager
+def kept_if_used(run_dir: Path, used: Callable[[], bool]) -> Iterator[None]:
+    """Remove the folder of a new run if the block fails before the run is ``used``: there is nothing in it to keep."""
+    try:
+        yield
+    except BaseException:
+        if rank() == 0 and not used():
+            close()  # its log file
+            setup()
+            shutil.rmtree(run_dir, ignore_errors=True)
+        raise
+
+
+def find_resume(resume: str | Path, output_dir: str | Path, name: str, config: Path | None = None) -> Path | None:
     """Return the checkpoint folder to resume.
 
     Args:
-        resume: "auto" for the newest run of this ``name`` that has a checkpoint, or a run's or a checkpoint's folder.
+        resume: "auto" for the run that ``config`` lies in, else the newest run of this ``name`` that has a checkpoint;
+            or a run's or a checkpoint's folder.
+        config: the configuration file.
 
     Returns:
         None if ``resume`` is "auto" and there is nothing to resume.
@@ -59,10 +75,13 @@ def find_resume(resume: str | Path, output_dir: str | Path, name: str) -> Path |
         FileNotFoundError: the folder that was named holds no checkpoint.
     """
     if resume != "auto":
-        for folder in (Path(resume) / "latest", Path(resume)):
+        resume = Path(resume).expanduser()
+        for folder in (resume / "latest", resume):
             if find_checkpoint(folder) and (folder.parent / "config.yaml").is_file():
                 return folder
         raise FileNotFoundError(f"cannot resume {resume}: expected a run's folder, or a checkpoint in one")
+    if config is not None and config.name == "config.yaml" and find_checkpoint(config.parent / "latest"):
+        return config.parent / "latest"
     for run in _runs(Path(output_dir), name):
         if find_checkpoint(run / "latest"):
             return run / "latest"

@@ -77,7 +77,8 @@ class Classification(Task):
         check_num_classes(self.cfg, data)
         if train is not None:
             check_same_classes(train, data)
-        self.topk = valid_topk(self.cfg["Metric"]["topk"], data.num_classes)
+        # top-1 in any case, because it tells which checkpoint is the best
+        self.topk = valid_topk(sorted({1, *self.cfg["Metric"]["topk"]}), data.num_classes)
 
     def loss(self, net: nn.Layer) -> nn.Layer:
         return build_loss(self.cfg["Loss"], net)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import numpy as np
 import paddle
 import pytest
 
+from ppeffconv.config import load_config
 from ppeffconv.engine import checkpoint as ck
 from ppeffconv.engine.callbacks import EMA, Progress, TrainingInterrupted
+from ppeffconv.engine.optim import learning_rate
 from ppeffconv.engine.trainer import Trainer
 
 EMA_BLOCK = {"EMA": {"decay": 0.9}}
@@ -121,6 +124,77 @@ def test_workers_and_logging_may_differ_on_resume(make_cfg, tiny_net):
     first = Trainer(make_cfg("Global.epochs=1")).train()
     cfg = make_cfg("Global.epochs=1", "DataLoader.Train.num_workers=1", "Global.log_interval=1")
     assert Trainer(cfg).train(resume="auto") == first
+
+
+def test_the_same_data_in_another_place(make_cfg, tiny_net, image_root, tmp_path):
+    first = Trainer(make_cfg("Global.epochs=1")).train()
+    shutil.copytree(image_root, tmp_path / "moved")
+    moved = [f"DataLoader.{split}.dataset.root={tmp_path / 'moved' / split.lower()}" for split in ("Train", "Eval")]
+    others = ["DataLoader.Eval.batch_size=2", "AMP.init_loss_scaling=1", "Metric.topk=[1, 2]", "Global.save_interval=1"]
+    assert Trainer(make_cfg("Global.epochs=1", *moved, *others)).train(resume="auto") == first
+    (tmp_path / "moved" / "train" / "dark" / "6.png").unlink()
+    with pytest.raises(ValueError, match=r"Train data, images: checkpoint 21, now 20"):
+        Trainer(make_cfg("Global.epochs=1", *moved)).train(resume="auto")
+    (tmp_path / "moved" / "train" / "dark").rename(tmp_path / "moved" / "train" / "black")
+    (tmp_path / "moved" / "eval" / "dark").rename(tmp_path / "moved" / "eval" / "black")
+    with pytest.raises(ValueError, match=r"Eval data, classes: checkpoint \['dark', .*now \['black'"):
+        Trainer(make_cfg("Global.epochs=1", *moved)).train(resume="auto")
+
+
+def test_an_extended_run(make_cfg, tiny_net):
+    """It has the rates of the longer schedule from there on, and can be interrupted and resumed like any other."""
+    first = Trainer(make_cfg("Global.epochs=2")).train()
+    with pytest.raises(ValueError, match="a longer run is --extend EPOCHS"):
+        Trainer(make_cfg("Global.epochs=4")).train(resume="auto")
+    rates = []
+    with pytest.MonkeyPatch.context() as patch:
+        original = Progress.on_train_batch_begin
+
+        def note(self, step, logs=None):
+            original(self, step, logs)
+            rates.append(self._lr)
+
+        patch.setattr(Progress, "on_train_batch_begin", note)
+        trainer = Trainer(make_cfg("Global.epochs=4"))
+        second = trainer.train(extend=True)
+    expected = [learning_rate(trainer.cfg["Optimizer"], step, 6, 4) for step in range(12, 24)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-12)
+    assert second.run_dir == first.run_dir
+    log = (first.run_dir / "train.log").read_text()
+    assert "The run is lengthened from 2 to 4 epochs; its learning rate is 0.025 in place of 0 now" in log
+    assert ck.load_checkpoint(first.run_dir / "latest")[ck.STATES]["epoch"] == 4
+    assert Trainer(make_cfg("Global.epochs=4")).train(resume="auto").run_dir == first.run_dir
+    assert load_config(first.run_dir / "config.yaml")["Global"]["epochs"] == 4
+
+
+def test_an_extended_run_that_is_interrupted_equals_one_that_is_not(make_cfg, tiny_net, monkeypatch):
+    for name in ("whole", "parts"):
+        Trainer(make_cfg(f"Global.name={name}", "Global.epochs=1")).train()
+    whole = Trainer(make_cfg("Global.name=whole", "Global.epochs=3")).train(extend=True)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 1, 2)
+        with pytest.raises(TrainingInterrupted):
+            Trainer(make_cfg("Global.name=parts", "Global.epochs=3")).train(extend=True)
+    parts = Trainer(make_cfg("Global.name=parts", "Global.epochs=3")).train(extend=True)
+    assert_same_checkpoint(whole.run_dir / "latest", parts.run_dir / "latest")
+
+
+def test_nothing_to_extend(make_cfg, tiny_net):
+    with pytest.raises(FileNotFoundError, match="there is no run 'tiny' in .* to extend"):
+        Trainer(make_cfg()).train(extend=True)
+
+
+def test_a_copied_run_goes_on_where_it_lies(make_cfg, tiny_net, tmp_path):
+    constant = "Optimizer.schedule.name=Constant"
+    first = Trainer(make_cfg("Global.epochs=1", constant)).train()
+    copy = tmp_path / "copy"
+    shutil.copytree(first.run_dir, copy)
+    before = {path.name for path in first.run_dir.parent.iterdir()}
+    second = Trainer(load_config(copy / "config.yaml", ["Global.epochs=2"])).train(resume="auto")
+    assert second.run_dir == copy
+    assert ck.load_checkpoint(copy / "latest")[ck.STATES]["epoch"] == 2
+    assert ck.load_checkpoint(first.run_dir / "latest")[ck.STATES]["epoch"] == 1
+    assert {path.name for path in first.run_dir.parent.iterdir()} == before
 
 
 def test_auto_takes_the_newest_run_and_starts_afresh_without_one(make_cfg, tiny_net):

@@ -159,7 +159,10 @@ def test_pretrained_model(make_cfg, tiny_net):
     ("override", "message"),
     [
         ("Arch.num_classes=4", "Arch.num_classes is 4, but the data has 3 classes"),
-        ("Arch.in_channels=3", r"does not take the images .* 1 channels of 8x8.*Set Arch.in_channels=1"),
+        (
+            "Arch.in_channels=3",
+            r"does not take the images .* 1 channels of 8x8.* image_mode: RGB if .* Set Arch.in_channels=1 if",
+        ),
         ("Global.device=gpu:7", "Global.device is gpu:7, but"),
         ("Arch.name=resnet21", "unknown model 'resnet21'.*resnet20"),
     ],
@@ -169,3 +172,50 @@ def test_what_does_not_fit_is_refused_before_a_run_is_made(make_cfg, override, m
     with pytest.raises(ValueError, match=message):
         Trainer(cfg)
     assert not (cfg.path.parent / "output").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("Optimizer={name: Adam, nesterov: true}", "nesterov is for Momentum"),
+        ("DataLoader.Train.transforms=[ToArray, {Normalize: {mean: 0.5, std: 0.25}}, {RandomCrop: {size: 99}}]", None),
+    ],
+)
+def test_a_start_that_fails_leaves_no_folder(make_cfg, tiny_net, override, message):
+    """Also one that only fails with its first batch; the next run gets the name."""
+    cfg = make_cfg("Global.epochs=1", override)
+    with pytest.raises((ValueError, TypeError), match=message):
+        Trainer(cfg).train()
+    assert not (cfg.path.parent / "output" / "tiny").exists()
+    assert Trainer(make_cfg("Global.epochs=1")).train(resume="auto").run_dir.name == "tiny"
+
+
+def test_a_run_that_fails_later_keeps_its_log(make_cfg, tiny_net, monkeypatch):
+    def fail(self, step, logs=None):
+        if step == 1:
+            raise RuntimeError("out of something")
+
+    monkeypatch.setattr(Progress, "on_train_batch_begin", fail)
+    cfg = make_cfg("Global.epochs=1")
+    with pytest.raises(RuntimeError, match="out of something"):
+        Trainer(cfg).train()
+    assert "1 process(es)" in (cfg.path.parent / "output" / "tiny" / "train.log").read_text()
+
+
+def test_settings_without_effect_are_named(make_cfg, tiny_net):
+    run = Trainer(make_cfg("Global.epochs=1", "Optimizer.schedule.milestones=[2]")).train().run_dir
+    assert "WARNING: Optimizer.schedule.milestones=[2] has no effect" in (run / "train.log").read_text()
+
+
+@pytest.mark.parametrize("topk", ["[3]", "[2, 1, 2]"])
+def test_the_best_checkpoint_is_that_of_top1(make_cfg, tiny_net, topk):
+    result = Trainer(make_cfg("Global.epochs=1", f"Metric.topk={topk}")).train()
+    assert result.best is not None
+    assert (result.run_dir / "best").is_dir()
+    assert "top1 " in (result.run_dir / "train.log").read_text()
+
+
+def test_grey_images_for_a_network_that_takes_them(make_cfg):
+    data = [f"DataLoader.{split}.dataset.image_mode=RGB" for split in ("Train", "Eval")]
+    with pytest.raises(ValueError, match="has Arch.in_channels=1: .* image_mode: L, which makes them grey"):
+        Trainer(make_cfg(*data))

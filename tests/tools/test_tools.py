@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 
 import pytest
 from PIL import Image
@@ -28,7 +29,7 @@ def test_train_prints_commands_that_work(tool, make_cfg, tiny_net, capsys):
     run = cfg.path.parent / "output" / "tiny"
     assert lines["run"].strip() == str(run)
     assert lines["best"].split()[0] == "top-1"
-    assert shlex.split(lines["curves"])[1:] == ["--logdir", str(run / "vdl")]
+    assert shlex.split(lines["curves"])[1:] == ["--logdir", str(run / "vdl"), "--language", "en"]
     saved = load_config(run / "config.yaml")
     assert (saved["Global"]["epochs"], saved["Optimizer"]["lr"]) == (1, 0.01)
     for name in ("evaluate", "predict", "export"):
@@ -84,6 +85,19 @@ def test_export_and_predict_without_the_configuration(tool, run_dir, tmp_path, c
     (tmp_path / "net" / "model.pdiparams").write_bytes(b"?")
     assert tool("predict", "--model", tmp_path / "net", "--image", run_dir / "samples") == 1
     assert "model.pdiparams is not what was exported" in capsys.readouterr().err
+
+
+def test_a_copied_run_stands_alone(tool, run_dir, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.move(run_dir, copy)
+    config = copy / "config.yaml"
+    assert tool("eval", "-c", config) == 0
+    assert tool("predict", "-c", config, "--image", copy / "samples") == 0
+    assert tool("export", "-c", config) == 0
+    assert tool("train", "-c", config, "--resume") == 0
+    assert f"run:      {copy}\n" in capsys.readouterr().out
+    assert (copy / "export" / "manifest.json").is_file()
+    assert not run_dir.exists()
 
 
 def test_list_models(tool, capsys):

@@ -22,6 +22,9 @@ class Timeline(Callback):
         steps: batches of a whole epoch.
         start_epoch: complete epochs behind us.
         start_step: steps behind us in the epoch that was interrupted.
+
+    Attributes:
+        steps_done: since the training was started or resumed.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Timeline(Callback):
         self.steps = steps
         self.start_epoch = start_epoch
         self.start_step = start_step
+        self.steps_done = 0
         self._skipped = 0
         self._logs: dict[str, Any] = {}
 
@@ -70,6 +74,7 @@ class Timeline(Callback):
         self.callbacks.on_batch_begin("train", step + self._skipped, self._logs)
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any] | None = None) -> None:
+        self.steps_done += 1
         self._logs.update(self._fresh(logs))
         self.callbacks.on_batch_end("train", step + self._skipped, self._logs)
 

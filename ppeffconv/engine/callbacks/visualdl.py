@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,14 @@ if TYPE_CHECKING:
 SIDE = 320  # to which smaller pictures are enlarged, about what the page gives them
 
 
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What VisualDL compares runs by: the settings of this one, and the scalars that they have led to."""
+
+    values: Mapping[str, str | float]
+    metrics: Sequence[str]
+
+
 class VisualDL(RunCallback):
     """Writes scalars of training and evaluation, and pictures, against the number of steps done.
 
@@ -36,13 +46,21 @@ class VisualDL(RunCallback):
         log_dir: the folder to give to ``visualdl --logdir``.
         log_interval: steps between two points.
         images: a few network inputs [N, C, H, W], or None.
+        hyperparameters: of the run, or None.
     """
 
-    def __init__(self, log_dir: str | Path, log_interval: int = 10, images: paddle.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        log_dir: str | Path,
+        log_interval: int = 10,
+        images: paddle.Tensor | None = None,
+        hyperparameters: Hyperparameters | None = None,
+    ) -> None:
         super().__init__()
         self.log_dir = Path(log_dir)
         self.log_interval = log_interval
         self.images = images
+        self.hyperparameters = hyperparameters
         self._watch = Stopwatch()
         self._writer: LogWriter | None = None
         self._start: int | None = None
@@ -109,6 +127,8 @@ class VisualDL(RunCallback):
         from .visualdl_writer import DirectLogWriter  # VisualDL takes a second to import
 
         self._writer = DirectLogWriter(self.log_dir, rewind(self.log_dir, start) if start else "")
+        if start == 0 and self.hyperparameters is not None:
+            self._writer.add_hparams(dict(self.hyperparameters.values), list(self.hyperparameters.metrics))
         if start == 0 and self.images is not None:
             for i, image in enumerate(self.images.numpy()):
                 self._writer.add_image(f"input/{i}", _to_bytes(image.transpose(1, 2, 0)), 0)

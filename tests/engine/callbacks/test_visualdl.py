@@ -13,9 +13,11 @@ import pytest
 from paddle import nn
 from PIL import Image
 from visualdl import LogReader
+from visualdl.proto.record_pb2 import Record
 
 from ppeffconv.engine.callbacks import VisualDL, visualdl
-from ppeffconv.engine.callbacks.visualdl_log import rewind
+from ppeffconv.engine.callbacks.visualdl import Hyperparameters
+from ppeffconv.engine.callbacks.visualdl_log import _records, rewind
 from ppeffconv.layers import OctConvBNAct, SampledBasicBlock
 
 
@@ -60,6 +62,24 @@ def scalars(folder: Path, tag: str) -> list[tuple[int, float]]:
 def tags(folder: Path, kind: str) -> set[str]:
     (file,) = folder.glob("vdlrecords*")
     return set(LogReader(file_path=str(file)).get_tags().get(kind, []))
+
+
+def test_hyperparameters_and_what_they_have_led_to(tmp_path):
+    vdl = callback(tmp_path)
+    vdl.hyperparameters = Hyperparameters({"Optimizer.lr": 0.1, "Arch.name": "x", "epochs": 3}, ["eval/top1"])
+    run(vdl, [0])
+    vdl.on_train_end()
+    vdl = callback(tmp_path)  # resumed: once is enough
+    vdl.hyperparameters = Hyperparameters({"Optimizer.lr": 0.2}, ["eval/top1"])
+    run(vdl, [1])
+    vdl.on_train_end()
+    (file,) = tmp_path.glob("vdlrecords*")
+    values = [value for record in _records(file.read_bytes()) for value in Record.FromString(record).values]
+    (found,) = [value.hparam for value in values if value.HasField("hparam")]
+    numbers = {info.name: info.int_value or info.string_value or info.float_value for info in found.hparamInfos}
+    assert numbers == {"Optimizer.lr": pytest.approx(0.1), "Arch.name": "x", "epochs": 3}
+    assert [info.name for info in found.metricInfos] == ["eval/top1"]
+    assert len(scalars(tmp_path, "eval/top1")) == 2
 
 
 def test_scalars_by_steps_done(tmp_path):
