@@ -84,6 +84,15 @@ def dotted_keys(block: Block = SCHEMA, prefix: str = "") -> Iterator[str]:
             yield from dotted_keys(entry, f"{prefix}{name}.")
 
 
+def fields(block: Block = SCHEMA, prefix: str = "") -> Iterator[tuple[str, Field]]:
+    """Yield every declared value with its key, ``A.b.c``."""
+    for name, entry in (block.fields | block.optional).items():
+        if isinstance(entry, Block):
+            yield from fields(entry, f"{prefix}{name}.")
+        else:
+            yield prefix + name, entry
+
+
 def nearest_keys(dotted: str) -> list[str]:
     """Return the declared keys that ``dotted`` may have meant.
 

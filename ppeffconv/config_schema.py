@@ -12,10 +12,11 @@ REQUIRED = object()  # a key without a default
 
 @dataclass(frozen=True)
 class Rule:
-    """A bound on a value: what it must be, in words, and the test for it."""
+    """A bound on a value: what it must be, in words, and the test for it; the values, where they can be listed."""
 
     text: str
     holds: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Block:
 
 
 def _one_of(*names: str) -> Rule:
-    return Rule(f"one of {', '.join(names)}", lambda value: value in names)
+    return Rule(f"one of {', '.join(names)}", lambda value: value in names, names)
 
 
 POSITIVE = Rule("> 0", lambda v: v > 0)

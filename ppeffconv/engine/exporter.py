@@ -50,6 +50,7 @@ def export(
         deploy: put the compiled engine into the program, see `ppeffconv.deploy`. False gives a stock export, of
             Paddle's own operators: slower, for machines without the engine and for other runtimes.
         dtype: of the feature maps in the engine, "float32" or "bfloat16"; ``accuracy`` in the manifest tells its price.
+            A stock export is in float32.
         seed: of the sampling noise.
         onnx: add ``model.onnx``, checked in onnxruntime; in Paddle's own operators whatever ``deploy`` is.
         fixed_size: save for this height and width only, for a network that cannot take others.
@@ -86,6 +87,8 @@ def _check_arguments(input_shape: Sequence[int], deploy: bool, dtype: str, seed:
         raise ValueError(f"input_shape must be (C, H, W), each >= 1, got {tuple(input_shape)}")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+    if dtype != "float32" and not deploy:
+        raise ValueError(f"deploy=False needs dtype float32: only the compiled engine computes in {dtype}")
     if not 0 <= seed < 2**31:
         raise ValueError(f"seed must lie in [0, 2^31), got {seed}")
     if deploy:

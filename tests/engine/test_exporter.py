@@ -165,6 +165,8 @@ def test_bfloat16_tells_its_price(tmp_path):
 def test_bfloat16_is_for_the_engine(tmp_path):
     with pytest.raises(ValueError, match="deploy=False needs dtype float32"):
         export(small(), tmp_path / "net", (2, 17, 15), deploy=False, dtype="bfloat16")
+    with pytest.raises(ValueError, match="deploy=False needs dtype float32"):  # not float32 without a word
+        export(nn.Sequential(nn.Conv2D(2, 3, 3), nn.Softplus()), tmp_path / "net", (2, 9, 9), False, dtype="bfloat16")
     with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, got 'half'"):
         export(small(), tmp_path / "net", (2, 17, 15), deploy=False, dtype="half")
     with pytest.raises(ValueError, match=r"seed must lie in \[0, 2\^31\), got -1"):
