@@ -44,8 +44,16 @@ def check_together(cfg: Tree, source: str) -> None:
         )
 
 
-def unused(cfg: Tree) -> Iterator[str]:
-    """Yield, in words, each setting that was changed from its default and that this run does not use."""
+def unused(cfg: Tree, samples: bool = True) -> Iterator[str]:
+    """Yield, in words, each setting that was changed from its default and that this run does not use.
+
+    Args:
+        cfg: the whole configuration.
+        samples: whether the network samples, and so has a temperature.
+    """
+    for key in ("Sampling.start_temperature", "Sampling.end_temperature"):
+        if not samples and _value(cfg, key) != _default(key):
+            yield f"{key}={_value(cfg, key)} has no effect: {cfg['Arch']['name']} does not sample"
     for keys, idle, reason in UNUSED:
         for key in keys:
             if idle(cfg) and _value(cfg, key) != _default(key):

@@ -45,3 +45,9 @@ def test_nothing_is_unused_by_default(minimal):
 )
 def test_settings_without_effect(minimal, overrides, message):
     assert any(message in text for text in unused(load_config(minimal, overrides)))
+
+
+def test_a_temperature_for_a_network_without_masks(minimal):
+    cfg = load_config(minimal, ["Sampling.end_temperature=0.1"])
+    assert list(unused(cfg)) == []
+    assert list(unused(cfg, samples=False)) == ["Sampling.end_temperature=0.1 has no effect: resnet20 does not sample"]

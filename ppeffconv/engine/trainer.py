@@ -159,7 +159,7 @@ class Trainer:
         log.info(f"run: {run_dir}, on {self.device}, {processes()} process(es)")
         log.info(f"configuration:\n{format_config(self.cfg)}")
         sizes = f"{len(self.train_loader.dataset)} training and {len(self.eval_loader.dataset)} evaluation images"
-        for text in unused(self.cfg):
+        for text in unused(self.cfg, self._samples()):
             log.warning(text)
         log.info(f"{sizes}; {self.cfg['Arch']['name']} with {count_parameters(self.net) / 1e6:.3f} M parameters")
         return run_dir
