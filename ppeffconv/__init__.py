@@ -15,6 +15,7 @@ import sys
 import warnings
 from importlib.util import find_spec
 
+from .utils import cores  # noqa: F401 - before Paddle, see there
 from .utils.lazy import import_lazily
 
 warnings.filterwarnings("ignore", message="No ccache found")  # Paddle says so at every import

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ppeffconv.engine import cli
+from ppeffconv.utils import cores
 
 
 def main(args: argparse.Namespace) -> None:
@@ -36,5 +36,5 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, nargs="+", default=[192, 192], help="height and width")
     parser.add_argument("--garments", type=int, nargs=2, default=[3, 12], help="fewest, most")
     parser.add_argument("--seed", type=int, default=0, help="equal settings give equal scenes")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--workers", type=int, default=cores.threads(), help="processes")
     cli.run(main, parser)

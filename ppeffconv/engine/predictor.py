@@ -12,7 +12,8 @@ from paddle import inference
 
 from ..deployed.program import VERSION
 from ..ops import deployed, loader
-from ..utils.runtime import physical_cores, restore_threads
+from ..utils import cores
+from ..utils.runtime import restore_threads
 from . import bundle
 
 
@@ -24,7 +25,8 @@ class Predictor:
 
     Args:
         path: the folder.
-        threads: in which one call computes; default: one for each physical core.
+        threads: in which one call computes; default: ``OMP_NUM_THREADS``, else one for each core that this process may
+            use, by its affinity and its quota of CPU time.
 
     Attributes:
         info: the manifest: ``input_shape`` (C, H, W), ``dtype``, ``report``, ``accuracy``, versions and checksums, and
@@ -53,7 +55,7 @@ class Predictor:
         # at nearest interpolation
         config.disable_mkldnn()
         config.disable_glog_info()
-        config.set_cpu_math_library_num_threads(threads or physical_cores())
+        config.set_cpu_math_library_num_threads(threads or cores.threads())
         self._predictor = inference.create_predictor(config)
         self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
         self._outputs = [self._predictor.get_output_handle(n) for n in self._predictor.get_output_names()]

@@ -34,11 +34,12 @@ def report() -> str:
         )
     import paddle
 
+    from ..utils import cores, runtime
     from . import backend, build, loader
 
     facts = {
         "Paddle": f"{paddle.version.full_version} ({paddle.version.commit[:12]}), Python {platform.python_version()}",
-        "threads": f"{paddle.get_flags('FLAGS_paddle_num_threads')['FLAGS_paddle_num_threads']} of {os.cpu_count()}",
+        "threads": f"{runtime.threads()}, a program that tunes itself uses {cores.threads()}",
         "compiler": _version(build.compiler(), "install g++, or name another one in CXX"),
         "CUDA": _cuda(),
         "CPU": _cpu(),

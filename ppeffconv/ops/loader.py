@@ -12,6 +12,7 @@ from pathlib import Path
 import paddle
 from paddle import Tensor
 
+from ..utils import runtime  # noqa: F401 - undoes what Paddle did to the environment
 from ..utils.logger import get_logger
 from . import build
 

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from typing import Any
 
-from .runtime import physical_cores
+from .cores import physical_cores
 
 # What decides how fast a convolution is: flag in /proc/cpuinfo, and its name
 INSTRUCTIONS = {

@@ -10,9 +10,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 import paddle
 
+from . import cores
 from .device import is_gpu
 from .logger import get_logger
 
@@ -23,18 +25,27 @@ TOP_PAD = 64 << 20  # bytes by which the heap grows at once
 
 
 def tune() -> None:
-    """Use the machine's cores and keep freed memory, and say so in the log; ``PPEFFCONV_TUNE=0`` leaves both alone.
+    """Use the cores (`cores.threads`) and keep freed memory, and say so; ``PPEFFCONV_TUNE=0`` leaves both alone.
 
-    A number of threads above 1 in ``OMP_NUM_THREADS`` is kept. Processes of one launch share the cores. GPU runs are
-    left alone.
+    GPU runs are left alone.
     """
     if os.environ.get("PPEFFCONV_TUNE") == "0" or is_gpu():
         return
-    wanted = int(os.environ.get("OMP_NUM_THREADS") or 1)
-    count = wanted if wanted > 1 else max(1, physical_cores() // int(os.environ.get("PADDLE_TRAINERS_NUM") or 1))
+    count = cores.threads()
     set_threads(count)
+    rest_soon()
     memory = "freed memory is kept for the next tensor" if keep_memory() else "the system's allocator is left alone"
     get_logger().info(f"CPU: {count} thread{'s' * (count > 1)}, {memory} (PPEFFCONV_TUNE=0: Paddle's defaults)")
+
+
+def forget_paddles_wish() -> None:
+    """Leave ``OMP_NUM_THREADS`` in the environment as the user has set it, or has not.
+
+    OpenMP must have read what Paddle wrote there, or other threads of this process would compute in teams of their own.
+    """
+    if not cores.WANTED:
+        restore_threads()
+    cores.give_back_the_users_setting()
 
 
 def set_threads(count: int) -> None:
@@ -53,6 +64,19 @@ def threads() -> int:
     return paddle.get_flags("FLAGS_paddle_num_threads")["FLAGS_paddle_num_threads"]
 
 
+def rest_soon() -> None:
+    """Have threads that wait for one another sleep after a millisecond, unless the environment says how they wait.
+
+    Intel's OpenMP lets them spin for 200 ms, and a core that spins is one that a thread with work may lack: beside
+    another process on one of two cores a training step then takes twice as long.
+    """
+    if not os.environ.keys().isdisjoint(("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "KMP_LIBRARY")):
+        return
+    openmp = Path(paddle.__file__).parent / "libs" / "libiomp5.so"
+    if openmp.is_file():
+        ctypes.CDLL(str(openmp)).kmp_set_blocktime(1)
+
+
 def keep_memory() -> bool:
     """Have malloc reuse freed memory instead of returning it to the system; False where that is not glibc."""
     if not sys.platform.startswith("linux"):
@@ -64,15 +88,4 @@ def keep_memory() -> bool:
     return min(libc.mallopt(option, value) for option, value in settings) == 1
 
 
-def physical_cores() -> int:
-    """Cores that this process may use; hyper-threads of one core count once."""
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
-    try:
-        return len({_siblings(cpu) for cpu in allowed})
-    except OSError:
-        return len(allowed)
-
-
-def _siblings(cpu: int) -> str:
-    with open(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list", encoding="ascii") as file:
-        return file.read().strip()
+forget_paddles_wish()  # as early as may be: Paddle has just been imported

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ppeffconv.utils import runtime
+from ppeffconv.utils import cores
 
 CODE = """
 import resource, paddle
@@ -37,25 +37,30 @@ def run(**environment):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
 def test_memory_is_kept_and_the_cores_are_used():
-    threads, faults, log = run(OMP_NUM_THREADS="1", PPEFFCONV_TUNE="1")
-    assert threads == runtime.physical_cores()
+    threads, faults, log = run(PPEFFCONV_TUNE="1")
+    assert threads == cores.threads()
     assert faults < 100  # one for each 4 kB of 26 MB without
     assert "PPEFFCONV_TUNE=0" in log
 
 
 def test_switched_off():
-    threads, _, log = run(OMP_NUM_THREADS="1", PPEFFCONV_TUNE="0")
+    threads, _, log = run(PPEFFCONV_TUNE="0")
     assert threads == 1
     assert "CPU:" not in log
 
 
-def test_processes_of_a_launch_share_the_cores():
-    assert run(OMP_NUM_THREADS="1", PADDLE_TRAINERS_NUM="64", PPEFFCONV_TUNE="1")[0] == 1
-
-
-def test_a_given_number_of_threads_is_kept():
-    assert run(OMP_NUM_THREADS="3", PPEFFCONV_TUNE="1")[0] == 3
-
-
-def test_physical_cores():
-    assert 1 <= runtime.physical_cores() <= os.cpu_count()
+@pytest.mark.parametrize(
+    ("environment", "blocktime"),
+    [({}, 1), ({"KMP_BLOCKTIME": "7"}, 7), ({"OMP_WAIT_POLICY": "passive"}, 0), ({"PPEFFCONV_TUNE": "0"}, 200)],
+)
+def test_threads_without_work_sleep_soon_unless_the_user_says_how_they_wait(environment, blocktime):
+    code = (
+        "import ctypes, paddle; from pathlib import Path; from ppeffconv.utils import runtime; runtime.tune()\n"
+        "print(ctypes.CDLL(str(Path(paddle.__file__).parent / 'libs' / 'libiomp5.so')).kmp_get_blocktime())"
+    )
+    how = ("KMP_BLOCKTIME", "KMP_LIBRARY", "OMP_WAIT_POLICY")
+    kept = {name: value for name, value in os.environ.items() if name not in how}
+    environment = {**kept, "PYTHONPATH": str(Path(__file__).parents[2]), "PPEFFCONV_TUNE": "1", **environment}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert int(result.stdout) == blocktime
