@@ -126,8 +126,8 @@ class Convolution : public Operation<T> {
     }
     if (!masked_) return winograd ? void() : b.product(&product_, std::move(call));
     if (zeros_left_out) {
-      b.task([out = b.out](Team team) {
-        const Share share = team.share(out.pixels());
+      b.task([out = b.out](Piece piece) {
+        const Share share = piece.share(out.pixels());
         std::memset(static_cast<void*>(out.pixel(share.begin)), 0, share.size() * out.pitch * sizeof(T));
       });
     }
@@ -192,10 +192,10 @@ class Convolution : public Operation<T> {
     Map<T> to{nullptr,      in.batch,    in.height + 2 * windows_.padding_h, in.width + 2 * windows_.padding_w,
               in_channels_, in_channels_};
     to.data = b.template scratch<T>((to.pixels() + 1) * to.pitch);
-    b.task([to, in, images = b.images, w = windows_](Team team) {
+    b.task([to, in, images = b.images, w = windows_](Piece piece) {
       // behind the last pixel half a unit more may be read
-      if (team.rank == 0) std::fill(to.pixel(to.pixels()), to.pixel(to.pixels() + 1), T{});
-      interleave(*images, in, to, w.padding_h, w.padding_w, team);
+      if (piece.index == 0) std::fill(to.pixel(to.pixels()), to.pixel(to.pixels() + 1), T{});
+      interleave(*images, in, to, w.padding_h, w.padding_w, piece);
     });
     return {to, windows_.stride_h, windows_.stride_w, 0, 0};
   }

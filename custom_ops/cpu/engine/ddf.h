@@ -15,9 +15,9 @@ class Filters : public Operation<T> {
   }
   Dims infer(const std::vector<Dims>& in) const override { return in[0]; }
   void bind(Binder<T>& b) const override {
-    b.task([in = b.in[0], out = b.out, functions = pick_filter_functions<T>(), this](Team team) {
+    b.task([in = b.in[0], out = b.out, functions = pick_filter_functions<T>(), this](Piece piece) {
       const int64_t filters = in.channels / taps_, runs = (filters + kRun - 1) / kRun;
-      const Share share = team.share(in.pixels() * runs);
+      const Share share = piece.share(in.pixels() * runs);
       std::vector<float> normal(taps_ * kRun);
       for (int64_t k = share.begin; k < share.end; ++k) {
         const int64_t pixel = k / runs, begin = k % runs * kRun, count = std::min(filters - begin, kRun);
@@ -70,13 +70,13 @@ class DDF : public Operation<T> {
   void bind(Binder<T>& b) const override {
     const int64_t branches = up_ * up_, padded = b.in[0].pitch;
     float* channel = b.template scratch<float>(b.out.batch * branches * taps() * padded);
-    b.task([=, filters = b.in[1], this](Team team) { transpose(filters, padded, channel, team); });
+    b.task([=, filters = b.in[1], this](Piece piece) { transpose(filters, padded, channel, piece); });
     b.task([=, in = b.in[0], spatial = b.in[2], extra = add ? b.in[3] : Map<T>{}, out = b.out,
-            functions = pick_filter_functions<T>(), this](Team team) {
+            functions = pick_filter_functions<T>(), this](Piece piece) {
       const T* pixels[kWindow];
       int64_t at[kWindow];
       std::vector<float> normal(heads_ * taps() * kRun);
-      for_each_run(in, spatial, windows_, team, [&](int64_t i, int64_t image, int64_t y, int64_t x, int64_t run) {
+      for_each_run(in, spatial, windows_, piece, [&](int64_t i, int64_t image, int64_t y, int64_t x, int64_t run) {
         const int64_t count = find_window(in, image, y, x, windows_, pixels, at);
         for (int64_t branch = 0; branch < branches; ++branch) {
           for (int64_t h = 0; h < heads_; ++h) {
@@ -112,8 +112,8 @@ class DDF : public Operation<T> {
   int64_t taps() const { return windows_.kernel_h * windows_.kernel_w; }
 
   // [channel][tap] of each image and branch to [tap][channel].
-  void transpose(const Map<T>& filters, int64_t padded, float* to, Team team) const {
-    const Share share = team.share(filters.batch * up_ * up_ * taps());
+  void transpose(const Map<T>& filters, int64_t padded, float* to, Piece piece) const {
+    const Share share = piece.share(filters.batch * up_ * up_ * taps());
     for (int64_t k = share.begin; k < share.end; ++k) {
       const int64_t part = k / taps(), tap = k % taps();
       const T* from = filters.pixel(part / (up_ * up_)) + part % (up_ * up_) * channels_ * taps() + tap;

@@ -36,12 +36,12 @@ class Depthwise : public Operation<T> {
   }
   void bind(Binder<T>& b) const override {
     b.task([in = b.in[0], extra = add ? b.in[1] : Map<T>{}, out = b.out, functions = pick_map_functions<T>(),
-            this](Team team) {
+            this](Piece piece) {
       const T* pixels[kWindow];
       int64_t taps[kWindow];
       const float* weights[kWindow];
       const float* shift = bias_.empty() ? nullptr : bias_.data();
-      for_each_run(in, out, windows_, team, [&](int64_t i, int64_t image, int64_t y, int64_t x, int64_t run) {
+      for_each_run(in, out, windows_, piece, [&](int64_t i, int64_t image, int64_t y, int64_t x, int64_t run) {
         const int64_t count = find_window(in, image, y, x, windows_, pixels, taps);
         for (int64_t k = 0; k < count; ++k) weights[k] = weights_.data() + taps[k] * round_up(channels_, kPanel);
         const Stretch<T> to{run,          windows_.stride_w * in.pitch,

@@ -7,8 +7,8 @@ namespace ppeffconv::engine {
 
 // NCHW float32 to a map with margins of zeros. `in` has the images' size.
 template <typename T>
-void interleave(const float* images, const Map<T>& in, const Map<T>& to, int64_t top, int64_t left, Team team) {
-  const Share rows = team.share(to.batch * to.height);
+void interleave(const float* images, const Map<T>& in, const Map<T>& to, int64_t top, int64_t left, Piece piece) {
+  const Share rows = piece.share(to.batch * to.height);
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     T* row = to.pixel(r * to.width);
     const int64_t image = r / to.height, y = r % to.height - top;
@@ -24,10 +24,10 @@ void interleave(const float* images, const Map<T>& in, const Map<T>& to, int64_t
 
 // A map to NCHW float32.
 template <typename T>
-void separate(const Map<T>& from, float* to, Team team) {
+void separate(const Map<T>& from, float* to, Piece piece) {
   constexpr int64_t kBlock = 16;  // channels whose planes are written side by side
   const int64_t parts = (from.channels + kBlock - 1) / kBlock;
-  const Share share = team.share(from.batch * parts);
+  const Share share = piece.share(from.batch * parts);
   for (int64_t i = share.begin; i < share.end; ++i) {
     const int64_t image = i / parts, first = i % parts * kBlock, last = std::min(first + kBlock, from.channels);
     for (int64_t p = 0; p < from.plane(); ++p) {
@@ -37,10 +37,10 @@ void separate(const Map<T>& from, float* to, Team team) {
   }
 }
 
-// Calls what(pixel index, image, y, x) for a thread's share of a map's pixels.
+// Calls what(pixel index, image, y, x) for a piece of a map's pixels.
 template <typename T, typename What>
-void for_each_pixel(const Map<T>& map, Team team, const What& what) {
-  const Share share = team.share(map.pixels());
+void for_each_pixel(const Map<T>& map, Piece piece, const What& what) {
+  const Share share = piece.share(map.pixels());
   if (share.size() == 0) return;
   int64_t image = share.begin / map.plane(), y = share.begin % map.plane() / map.width, x = share.begin % map.width;
   for (int64_t i = share.begin; i < share.end; ++i) {
@@ -66,8 +66,8 @@ class Affine : public Operation<T> {
   }
   void bind(Binder<T>& b) const override {
     const Map<T> add = maps_ == 2 ? b.in[1] : Map<T>{};
-    b.task([in = b.in[0], add, out = b.out, run = pick_map_functions<T>(), this](Team team) {
-      const Share share = team.share(out.pixels());
+    b.task([in = b.in[0], add, out = b.out, run = pick_map_functions<T>(), this](Piece piece) {
+      const Share share = piece.share(out.pixels());
       for (int64_t i = share.begin; i < share.end; ++i) {
         run.affine(in.pixel(i), scale_.empty() ? nullptr : scale_.data(), shift_.empty() ? nullptr : shift_.data(),
                    add.data ? add.pixel(i) : nullptr, act_, out.pitch, out.pixel(i));
@@ -92,8 +92,8 @@ class Multiply : public Operation<T> {
     return in[0];
   }
   void bind(Binder<T>& b) const override {
-    b.task([a = b.in[0], f = b.in[1], out = b.out, run = pick_map_functions<T>(), this](Team team) {
-      for_each_pixel(out, team, [&](int64_t i, int64_t image, int64_t, int64_t) {
+    b.task([a = b.in[0], f = b.in[1], out = b.out, run = pick_map_functions<T>(), this](Piece piece) {
+      for_each_pixel(out, piece, [&](int64_t i, int64_t image, int64_t, int64_t) {
         const T* factor = f.pixel(f.plane() == 1 ? image : i);
         run.multiply(a.pixel(i), factor, f.channels == 1 && a.channels != 1, act_, out.pitch, out.pixel(i));
       });
@@ -126,8 +126,8 @@ class Copy : public Operation<T> {
     return out;
   }
   void bind(Binder<T>& b) const override {
-    b.task([in = b.in, out = b.out, this](Team team) {
-      const Share share = team.share(out.pixels());
+    b.task([in = b.in, out = b.out, this](Piece piece) {
+      const Share share = piece.share(out.pixels());
       for (int64_t i = share.begin; i < share.end; ++i) {
         T* to = out.pixel(i);
         for (const Map<T>& map : in) {

@@ -67,26 +67,17 @@ class Network : public AnyNetwork {
 
   void run(const float* images, const Dims& dims, const std::vector<float*>& outputs, float* densities) override {
     std::unique_ptr<Plan> plan = take_plan(dims);
-    plan->images = images;
+    plan->images = images, plan->outputs = outputs.data();
     Profile& profile = Profile::of_thread();
     if (profile.on) profile.ms.assign(operation_of_.size() + 2, 0);
-#pragma omp parallel num_threads(int(plan->threads))
-    {
-      const Team team{omp_get_thread_num(), omp_get_num_threads()};
-      double last = omp_get_wtime();
-      for (const auto& [operation, task] : plan->tasks) {
-        task(team);
-#pragma omp barrier
-        if (profile.on && team.rank == 0) {
-          const double now = omp_get_wtime();
-          profile.ms[step_of(operation)] += 1e3 * (now - last);
-          last = now;
-        }
-      }
-      for (size_t i = 0; i < outputs.size(); ++i) separate(plan->maps[outputs_[i]], outputs[i], team);
-#pragma omp barrier
-      if (profile.on && team.rank == 0) profile.ms.back() += 1e3 * (omp_get_wtime() - last);
-    }
+    double last = omp_get_wtime();
+    const auto ended = [&](int64_t task) {
+      if (!profile.on) return;
+      const double now = omp_get_wtime();
+      profile.ms[plan->steps[task]] += 1e3 * (now - last);
+      last = now;
+    };
+    Team::of_thread(plan->threads).run(plan->tasks.data(), plan->tasks.size(), ended);
     for (const auto& [value, index] : mask_of_) densities[index] = float(plan->active[value]->density());
     give_plan(std::move(plan));
   }
@@ -96,13 +87,20 @@ class Network : public AnyNetwork {
     Dims dims;
     int64_t threads;
     const float* images = nullptr;
-    std::vector<std::pair<size_t, Task>> tasks;  // with the operation that each belongs to
+    float* const* outputs = nullptr;
+    std::vector<Task> tasks;
+    std::vector<size_t> steps;  // each task's; behind all steps for the input's conversion, then for the outputs'
     std::vector<Map<T>> maps;
     std::vector<std::shared_ptr<Active>> active;
     Aligned<char> arena;
     Aligned<T> zeros;
     Context context;
     RowFunctions<T> rows;
+
+    void add(size_t step, Task task) {
+      steps.push_back(step);
+      tasks.push_back(std::move(task));
+    }
   };
 
   int name(const std::string& value, int64_t width) {
@@ -131,7 +129,7 @@ class Network : public AnyNetwork {
 
   std::unique_ptr<Operation<T>> make(const Step& step, const std::vector<Weight>& weights, const Program& program);
 
-  // The first step that the operation stands for; behind all steps for the conversion of the input.
+  // The first step that the operation stands for.
   size_t step_of(size_t operation) const {
     return std::find(operation_of_.begin(), operation_of_.end(), operation) - operation_of_.begin();
   }

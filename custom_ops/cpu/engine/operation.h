@@ -9,6 +9,7 @@
 #include "common/checks.h"
 #include "cpu/engine/program.h"
 #include "cpu/engine/run.h"
+#include "cpu/engine/team.h"
 
 namespace ppeffconv::engine {
 
@@ -57,7 +58,6 @@ struct Active {
 struct Context {
   std::vector<Aligned<char>> scratch;  // of each thread
 };
-using Task = std::function<void(Team)>;
 
 // Collects the tasks of one operation on given maps. `scratch` lives as long as the operation runs.
 template <typename T>
@@ -76,7 +76,15 @@ class Binder {
 
   Binder(char* arena, std::vector<Task>* tasks) : arena_(arena), tasks_(tasks) {}
 
-  void task(Task what) { tasks_->push_back(std::move(what)); }
+  // A task that computes the output's values, or so many; sixteen multiply-adds count as one.
+  void task(std::function<void(Piece)> work) { task(out.pixels() * out.pitch, std::move(work)); }
+  void task(int64_t values, std::function<void(Piece)> work) { tasks_->push_back({std::move(work), pieces(values)}); }
+
+  // Enough pieces for threads that get on at unlike speeds, each large enough to be worth its taking.
+  int64_t pieces(int64_t values) const {
+    constexpr int64_t kLeast = 64 << 10, kOfThread = 4;
+    return threads == 1 ? 1 : std::clamp(values / kLeast, threads, kOfThread * threads);
+  }
 
   // Memory for `count` elements, not initialised.
   template <typename E>
@@ -98,8 +106,9 @@ class Binder {
   }
   // Over those that `which` names when the task runs.
   void product(const Product<T>* product, Call<T> call, std::function<Rows()> which) {
-    task([=, run = *rows, zeros = zeros, context = context](Team team) {
-      Run<T>(*product, call, which(), run, zeros, team, context->scratch[team.rank].data())();
+    const int64_t values = call.out.pixels() * product->size() / 16;
+    task(values, [=, run = *rows, zeros = zeros, context = context](Piece piece) {
+      Run<T>(*product, call, which(), run, zeros, piece, context->scratch[piece.worker].data())();
     });
   }
 

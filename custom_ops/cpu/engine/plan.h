@@ -120,16 +120,21 @@ std::unique_ptr<typename Network<T>::Plan> Network<T>::make_plan(const Dims& ima
     if (places[v] >= 0) plan->maps[v].data = reinterpret_cast<T*>(plan->arena.data() + places[v]);
   }
   if (plan->maps[0].data) {
-    plan->tasks.emplace_back(operations_.size(), [to = plan->maps[0], images = &plan->images](Team team) {
-      interleave(*images, to, to, 0, 0, team);
-    });
+    const auto read = [to = plan->maps[0], plan = plan.get()](Piece piece) {
+      interleave(plan->images, to, to, 0, 0, piece);
+    };
+    plan->add(operation_of_.size(), {read, threads});
   }
   for (size_t i = 0; i < operations_.size(); ++i) {
     tasks.clear();
     Binder<T> real = binder(*operations_[i], plan.get(), plan->arena.data() + bytes, &tasks);
     operations_[i]->bind(real);
-    for (Task& task : tasks) plan->tasks.emplace_back(i, std::move(task));
+    for (Task& task : tasks) plan->add(step_of(i), std::move(task));
   }
+  const auto write = [this, plan = plan.get()](Piece piece) {
+    for (size_t i = 0; i < outputs_.size(); ++i) separate(plan->maps[outputs_[i]], plan->outputs[i], piece);
+  };
+  plan->add(operation_of_.size() + 1, {write, threads});
   return plan;
 }
 

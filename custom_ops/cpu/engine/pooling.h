@@ -25,9 +25,9 @@ class Pool : public Operation<T> {
             size(in[0].width, w.kernel_w, w.stride_w, w.padding_w), in[0].channels};
   }
   void bind(Binder<T>& b) const override {
-    b.task([in = b.in[0], out = b.out, run = pick_map_functions<T>(), this](Team team) {
+    b.task([in = b.in[0], out = b.out, run = pick_map_functions<T>(), this](Piece piece) {
       const T* pixels[kWindow];
-      for_each_pixel(out, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
+      for_each_pixel(out, piece, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
         const int64_t count = find_window(in, image, y, x, windows_, pixels);
         run.pool(pixels, count, largest_, 1.0f / count, out.pitch, out.pixel(i));
       });
@@ -58,11 +58,11 @@ class Adaptive : public Operation<T> {
   Dims infer(const std::vector<Dims>& in) const override { return {in[0].batch, size_[0], size_[1], in[0].channels}; }
   void bind(Binder<T>& b) const override {
     float* sums = b.template scratch<float>(b.threads * (b.out.pitch + kLanes));
-    b.task([in = b.in[0], out = b.out, run = pick_map_functions<T>(), sums](Team team) {
+    b.task([in = b.in[0], out = b.out, run = pick_map_functions<T>(), sums](Piece piece) {
       // by blocks of channels, as there may be one pixel only
       const int64_t parts = (out.pitch + kPanel - 1) / kPanel;
-      float* mine = sums + team.rank * (out.pitch + kLanes);
-      const Share share = team.share(out.pixels() * parts);
+      float* mine = sums + piece.worker * (out.pitch + kLanes);
+      const Share share = piece.share(out.pixels() * parts);
       for (int64_t k = share.begin; k < share.end; ++k) {
         const int64_t i = k / parts, first = k % parts * kPanel, last = std::min(first + kPanel, out.pitch);
         const int64_t image = i / out.plane(), y = i % out.plane() / out.width, x = i % out.width;

@@ -57,6 +57,15 @@ struct Product {
   std::vector<Group> groups;
   int tiles = 1;
   std::shared_ptr<const Aligned<T>> weights;
+
+  // Multiply-adds of a pixel, of 4-byte units.
+  int64_t size() const {
+    int64_t total = 0;
+    for (const Group& group : groups) {
+      for (const Phase& phase : group.phases) total += phase.units * group.columns;
+    }
+    return total;
+  }
 };
 
 template <typename T>

@@ -18,8 +18,8 @@ class Upsample : public Operation<T> {
     return {low.batch, like.height, like.width, low.channels};
   }
   void bind(Binder<T>& b) const override {
-    b.task([in = b.in[0], out = b.out](Team team) {
-      for_each_pixel(out, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
+    b.task([in = b.in[0], out = b.out](Piece piece) {
+      for_each_pixel(out, piece, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
         std::memcpy(static_cast<void*>(out.pixel(i)), in.pixel((image * in.height + y / 2) * in.width + x / 2),
                     out.pitch * sizeof(T));
       });
@@ -38,8 +38,8 @@ class Resize : public Operation<T> {
     return {in[0].batch, int64_t(in[0].height * scale_), int64_t(in[0].width * scale_), in[0].channels};
   }
   void bind(Binder<T>& b) const override {
-    b.task([in = b.in[0], out = b.out, scale = scale_, run = pick_map_functions<T>()](Team team) {
-      for_each_pixel(out, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
+    b.task([in = b.in[0], out = b.out, scale = scale_, run = pick_map_functions<T>()](Piece piece) {
+      for_each_pixel(out, piece, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
         const auto [top, bottom, v] = place(y, scale, in.height);
         const auto [left, right, u] = place(x, scale, in.width);
         const float weights[4] = {(1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u};

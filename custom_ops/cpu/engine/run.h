@@ -40,7 +40,7 @@ class Run {
   static constexpr int64_t kTileFloats = 1 << 18, kScratch = 4 * kTileFloats;
 
   Run(const Product<T>& product, const Call<T>& call, Rows rows, const RowFunctions<T>& functions, const T* zeros,
-      Team team, char* scratch)
+      Piece piece, char* scratch)
       : product_(product),
         call_(call),
         rows_(rows),
@@ -51,10 +51,10 @@ class Run {
         corners_(call.sources.size()) {
     int64_t panels = 0;
     for (const Group& group : product.groups) panels += group.panels.size();
-    const auto [by_rows, by_panels] = grid(panels, team.size);
-    if (team.rank >= by_rows * by_panels) return;
-    blocks_ = Share::of(all_blocks_, team.rank / by_panels, by_rows);
-    panels_ = Share::of(panels, team.rank % by_panels, by_panels);
+    const auto [by_rows, by_panels] = grid(panels, piece.count);
+    if (piece.index >= by_rows * by_panels) return;
+    blocks_ = Share::of(all_blocks_, piece.index / by_panels, by_rows);
+    panels_ = Share::of(panels, piece.index % by_panels, by_panels);
   }
 
   void operator()() {
@@ -72,12 +72,12 @@ class Run {
   }
 
  private:
-  // Threads by rows and by panels, so that the largest share of work is smallest, and then what each of them reads.
-  std::pair<int64_t, int64_t> grid(int64_t panels, int64_t threads) const {
+  // Pieces by rows and by panels, so that the largest of them is smallest, and then what each of them reads.
+  std::pair<int64_t, int64_t> grid(int64_t panels, int64_t pieces) const {
     std::pair<int64_t, int64_t> best{1, 1};
     double least = 1e300;
-    for (int64_t rows = 1; rows <= threads; ++rows) {
-      const int64_t columns = threads / rows;
+    for (int64_t rows = 1; rows <= pieces; ++rows) {
+      const int64_t columns = pieces / rows;
       const int64_t blocks = (all_blocks_ + rows - 1) / rows, parts = (panels + columns - 1) / columns;
       const double work = double(blocks) * parts + 1e-3 * (blocks * kRows + parts * kPanel);
       if (work < least) least = work, best = {rows, columns};

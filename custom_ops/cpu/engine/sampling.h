@@ -90,10 +90,11 @@ class Mask : public Operation<T> {
     active->pixels = out.pixels();
     active->kept.resize(active->pixels + 8);
     active->list.resize(active->pixels);
-    int64_t* counts = b.template scratch<int64_t>(b.threads);
-    b.task([=, which = &branch, this](Team team) {
+    const int64_t pixels = out.pixels();
+    int64_t* counts = b.template scratch<int64_t>(b.pieces(pixels));
+    b.task(pixels, [=, which = &branch, this](Piece piece) {
       int64_t count = 0;
-      for_each_run(shares, out, which->windows, team, [&](auto at, auto image, auto y, auto x, auto run) {
+      for_each_run(shares, out, which->windows, piece, [&](auto at, auto image, auto y, auto x, auto run) {
         float logits[kRun];
         sum_up(*which, shares, i * kLanes, image, y, x, run, logits);
         const int64_t grid = which->grid > 0 && y % which->grid == 0 ? which->grid : 0;  // of this row
@@ -102,17 +103,17 @@ class Mask : public Operation<T> {
           count += active->kept[at + k] = kept;
         }
       });
-      counts[team.rank] = count;
+      counts[piece.index] = count;
     });
-    b.task([=](Team team) {
-      const Share share = team.share(active->pixels);
+    b.task(pixels, [=](Piece piece) {
+      const Share share = piece.share(active->pixels);
       int64_t at = 0;
-      for (int64_t r = 0; r < team.rank; ++r) at += counts[r];
+      for (int64_t r = 0; r < piece.index; ++r) at += counts[r];
       for (int64_t p = share.begin; p < share.end; p += 8) {
         uint64_t kept = active->kept_bytes(p, std::min<int64_t>(share.end - p, 8));
         for (; kept; kept &= kept - 1) active->list[at++] = int32_t(p + __builtin_ctzll(kept) / 8);
       }
-      if (team.rank + 1 == team.size) active->count = at;
+      if (piece.index + 1 == piece.count) active->count = at;
     });
   }
 
@@ -169,10 +170,10 @@ class Fill : public Operation<T> {
   void bind(Binder<T>& b) const override {
     const Active* active = b.masks[1].get();
     b.task([=, in = b.in[0], extra = add ? b.in[2] : Map<T>{}, out = b.out, run = pick_map_functions<T>(),
-            this](Team team) {
+            this](Piece piece) {
       const float* shift = shift_.empty() ? nullptr : shift_.data();
       const bool ready = keeps() && in.data == out.data;
-      for_each_pixel(out, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
+      for_each_pixel(out, piece, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
         const T* other = extra.data ? extra.pixel(i) : nullptr;
         if (active->kept[i]) {
           if (!ready) run.affine(in.pixel(i), nullptr, shift, other, act_, out.pitch, out.pixel(i));

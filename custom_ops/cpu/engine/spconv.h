@@ -136,8 +136,8 @@ class SPConv : public Operation<T> {
   Map<T> pool(Binder<T>& b) const {
     const Map<T>& in = b.in[0];
     const Map<T> to = b.scratch_map({in.batch, (in.height + 1) / 2, (in.width + 1) / 2, in.channels});
-    b.task([in, to, run = pick_map_functions<T>()](Team team) {
-      for_each_pixel(to, team, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
+    b.task([in, to, run = pick_map_functions<T>()](Piece piece) {
+      for_each_pixel(to, piece, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
         const T* pixels[4];
         int64_t count = 0;
         for (int64_t r = 2 * y; r < std::min(2 * y + 2, in.height); ++r) {
@@ -193,12 +193,12 @@ class SPConv : public Operation<T> {
     }
     const int64_t room = (most + 1) * widest;
     float* sums = b.template scratch<float>(b.threads * room);
-    b.task([=, sources = call.sources, out = b.out, run = pick_map_functions<T>(), this](Team team) {
-      const Share share = team.share(batch * strips_.size());
+    b.task([=, sources = call.sources, out = b.out, run = pick_map_functions<T>(), this](Piece piece) {
+      const Share share = piece.share(batch * strips_.size());
       for (int64_t k = share.begin; k < share.end; ++k) {
         const Strip& strip = strips_[k % strips_.size()];
         const int64_t image = k / strips_.size();
-        float* sum = sums + team.rank * room;
+        float* sum = sums + piece.worker * room;
         std::fill(sum, sum + room, 0.0f);
         add_up(sources[strip.segment.source], strip, image, out, run, sum, widest);
         for (const auto& [dy, at] : strip.taps) {

@@ -48,7 +48,7 @@ struct Map {
   Map part(int64_t first, int64_t count) const { return {data + first, batch, height, width, count, pitch}; }
 };
 
-// A number of `items` cut into about equal parts, one for each thread.
+// A number of `items` cut into about equal parts.
 struct Share {
   int64_t begin, end;
 
@@ -58,11 +58,11 @@ struct Share {
   int64_t size() const { return end - begin; }
 };
 
-// A task of a plan runs on every thread of a team, between two barriers.
-struct Team {
-  int64_t rank, size;
+// One of a task's pieces, and the thread of the team that does it. Results depend on neither.
+struct Piece {
+  int64_t index, count, worker;
 
-  Share share(int64_t items) const { return Share::of(items, rank, size); }
+  Share share(int64_t items) const { return Share::of(items, index, count); }
 };
 
 }  // namespace ppeffconv::engine

@@ -64,15 +64,15 @@ int64_t find_window(const Map<T>& in, int64_t image, int64_t y, int64_t x, const
 
 constexpr int64_t kWindow = 1024;  // most pixels of one
 
-// Calls what(pixel index, image, y, x, count) for a thread's share of the output's pixels, by runs of a row: at most
+// Calls what(pixel index, image, y, x, count) for a piece of the output's pixels, by runs of a row: at most
 // kRun pixels, whose windows all lie between the input's left and right border, or a single one.
 template <typename T, typename What>
-void for_each_run(const Map<T>& in, const Map<T>& out, const Windows& w, Team team, const What& what) {
+void for_each_run(const Map<T>& in, const Map<T>& out, const Windows& w, Piece piece, const What& what) {
   const auto inside = [&](int64_t x) {
     const int64_t left = x * w.stride_w - w.padding_w;
     return left >= 0 && left + (w.kernel_w - 1) * w.dilation_w < in.width;
   };
-  const Share share = team.share(out.pixels());
+  const Share share = piece.share(out.pixels());
   for (int64_t i = share.begin, count; i < share.end; i += count) {
     const int64_t x = i % out.width, row = i / out.width, most = std::min({out.width - x, share.end - i, kRun});
     for (count = 1; count < most && inside(x) && inside(x + count);) ++count;

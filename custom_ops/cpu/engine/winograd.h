@@ -59,18 +59,18 @@ class Winograd {
                   tiles = call.out.batch * high * wide;
     const int64_t read = round_up(channels_, kLanes) + kLanes, per_tile = 64 * (read + columns_);
     const bool small = 64 * channels_ * columns_ <= kSmallBytes;
-    const int64_t team = small ? b.threads : 1;
+    const int64_t workers = small ? b.threads : 1;
     int64_t chunk = (small ? kCachedBytes : b.threads * 6 * kCachedBytes) / per_tile / kRows * kRows;
     chunk = std::clamp<int64_t>(chunk, kRows, round_up(tiles, kRows));
     Work work{this, call, *b.rows, b.zeros, chunk, read};
-    work.inputs = b.scratch<float>(team * 16 * chunk * read);
-    work.sums = b.scratch<float>(team * 16 * chunk * columns_);
-    if (small) {  // each thread by itself, chunk after chunk
-      b.task([=](Team each) {
+    work.inputs = b.scratch<float>(workers * 16 * chunk * read);
+    work.sums = b.scratch<float>(workers * 16 * chunk * columns_);
+    if (small) {  // each piece by itself, chunk after chunk
+      b.task(tiles * channels_ * columns_, [=](Piece piece) {
         if (mask && !mask->dense_enough_for_winograd()) return;
-        const Share blocks = each.share((tiles + kRows - 1) / kRows);
+        const Share blocks = piece.share((tiles + kRows - 1) / kRows);
         Work mine = work;
-        mine.inputs += each.rank * 16 * chunk * read, mine.sums += each.rank * 16 * chunk * columns_;
+        mine.inputs += piece.worker * 16 * chunk * read, mine.sums += piece.worker * 16 * chunk * columns_;
         for (int64_t at = blocks.begin * kRows; at < std::min(blocks.end * kRows, tiles); at += chunk) {
           const Share part{at, std::min({at + chunk, blocks.end * kRows, tiles})};
           mine.transform_input(part.begin, {0, part.size()});
@@ -80,17 +80,17 @@ class Winograd {
       });
       return;
     }
-    // large weights are read once for all tiles of a chunk, each by one thread
+    // large weights are read once for all tiles of a chunk, each in one piece
     for (int64_t at = 0; at < tiles; at += chunk) {
-      const int64_t count = std::min(chunk, tiles - at);
+      const int64_t count = std::min(chunk, tiles - at), values = count * channels_ * columns_;
       const auto task = [&](const auto& what) {
-        b.task([=](Team each) {
-          if (!mask || mask->dense_enough_for_winograd()) what(each);
+        b.task(values, [=](Piece piece) {
+          if (!mask || mask->dense_enough_for_winograd()) what(piece);
         });
       };
-      task([=](Team each) { work.transform_input(at, each.share(count)); });
-      task([=](Team each) { work.multiply(count, each.share(16 * work.panels())); });
-      task([=](Team each) { work.transform_output(at, each.share(count)); });
+      task([=](Piece piece) { work.transform_input(at, piece.share(count)); });
+      task([=](Piece piece) { work.multiply(count, piece.share(16 * work.panels())); });
+      task([=](Piece piece) { work.transform_output(at, piece.share(count)); });
     }
   }
 
