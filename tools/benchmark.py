@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT))
 from ppeffconv.benchmark.engines import ENGINES
 from ppeffconv.benchmark.race import PAUSE
 from ppeffconv.engine import cli
+from ppeffconv.utils import cores
 
 
 def main(args: argparse.Namespace) -> None:
@@ -43,7 +44,7 @@ def command(args: argparse.Namespace) -> str:
 def measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", nargs="+", default=[], metavar="NAME", help="some rows only, with shell wildcards")
     parser.add_argument("--rounds", type=int, default=15, help="turns of each engine (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=2, help="of ours and the peers (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=cores.threads(), help="of ours and the peers (%(default)s)")
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES), help="default: all")
     parser.add_argument(
         "--peer-python", type=cli.path, metavar="PATH", help="an interpreter with the peers; default: make one"
@@ -59,6 +60,7 @@ if __name__ == "__main__":
     measuring(actions.add_parser("ops", help="each kernel against the work that it is measured by"))
     measuring(actions.add_parser("train", help="a training step of each network"))
     measuring(actions.add_parser("deploy", help="inference of each network in every engine"))
+    measuring(actions.add_parser("busy", help="what is lost beside a process that keeps one core busy"))
     measuring(actions.add_parser("growth", help="inference of each network as image and batch grow"))
     writing = actions.add_parser("report", help="write the tables into a document, and draw the figures")
     writing.add_argument("--into", type=cli.path, required=True, metavar="README.md")

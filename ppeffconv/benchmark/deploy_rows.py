@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -96,6 +96,18 @@ def growth_shapes() -> list[Growth]:
     """By the side at batch 1, then by the batch at SIZE."""
     shapes = [(side, 1) for side in SIDES] + [(SIZE, batch) for batch in GROWING_BATCHES]
     return [Growth(*shape) for shape in shapes]
+
+
+def inference(network: Network, batch: int, engines: Iterable[str]) -> dict[str, Contestant]:
+    """A network at SIZE in some of the engines that take no more than its files."""
+    models = _saved(network, SIZE, batch)
+    contestants = {
+        OURS: _ours(network, SIZE, batch, models=models),
+        OPENVINO: _peer("openvino", models, batch),
+        ONNXRUNTIME: _peer("onnxruntime", models, batch),
+        PADDLE: _peer("paddle", models, batch),
+    }
+    return {label: contestants[label] for label in engines}
 
 
 def _saved(network: Network, size: int, images: int, density: float | None = None) -> dict[str, Any]:

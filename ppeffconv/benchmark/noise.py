@@ -1,13 +1,49 @@
-"""What others used of the machine while the contestants raced: busy cores cost one engine more than another."""
+"""What others use of the machine while the contestants race, by chance or on purpose."""
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 BUSY = 0.1  # cores
 TICK = os.sysconf("SC_CLK_TCK")
+
+
+class BusyCore:
+    """A process that does nothing, and stops at nothing, on whichever core it gets; for a ``with`` block."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        self._send(signal.SIGSTOP)
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """It works within, and rests otherwise."""
+        self._send(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._send(signal.SIGSTOP)
+
+    def _send(self, what: signal.Signals) -> None:
+        self._process.send_signal(what)
+
+    def __enter__(self) -> BusyCore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 class OtherWork:

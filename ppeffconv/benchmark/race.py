@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..utils.logger import get_logger
 from .engines import Worker
-from .noise import BUSY, OtherWork
+from .noise import BUSY, BusyCore, OtherWork
 from .rows import Contestant
 
 # An OpenMP runtime keeps its threads spinning for up to 200 ms after the work; the next contestant waits them out.
@@ -39,12 +39,15 @@ def race(
     peer: Path | None,
     pause: float = PAUSE,
     turn: float = 1000.0,
+    beside: bool = False,
 ) -> dict[str, Any]:
     """Let the contestants take turns of about ``turn`` ms each, starting each round with another one.
 
+    With ``beside`` they do so again in each round beside a process that keeps a core busy.
+
     Returns:
-        "contestants": by label "engine", "ms" (a median for each round) and the facts of its job, "missing" among them
-        if the engine cannot do it; "other_cores": how many others used meanwhile.
+        "contestants": by label "engine", "ms" (a median for each round), perhaps "busy_ms", and the facts of its job,
+        "missing" among them if the engine cannot do it; "other_cores": how many others used meanwhile.
 
     Raises:
         RuntimeError: a worker failed that must not.
@@ -58,18 +61,29 @@ def race(
             results[label] = {"engine": contestant.engine, **facts}
             if steps:
                 lanes[label] = Lane(worker, steps)
-                results[label]["ms"] = []
-        others = OtherWork(lane.worker.pid for lane in lanes.values())
+                results[label] |= {"ms": [], "busy_ms": []} if beside else {"ms": []}
+        busy = stack.enter_context(BusyCore()) if beside else None
+        others = OtherWork([*(lane.worker.pid for lane in lanes.values()), *([busy.pid] if busy else [])])
         for start in range(rounds):
-            for label in _rotated(list(lanes), start):
-                time.sleep(pause)
-                results[label]["ms"].append(lanes[label].turn())
+            order = _rotated(list(lanes), start)
+            _take_turns(order, lanes, results, "ms", pause)
+            if busy:
+                with busy.working():
+                    _take_turns(order, lanes, results, "busy_ms", pause)
         other_cores = round(others.cores(), 2)
         for label, lane in lanes.items():
             results[label] |= lane.worker.ask("facts")
     if other_cores > BUSY:
         get_logger().warning(f"others used {other_cores} cores meanwhile: these times are not to be trusted")
     return {"contestants": results, "other_cores": other_cores}
+
+
+def _take_turns(
+    order: list[str], lanes: Mapping[str, Lane], results: Mapping[str, dict[str, Any]], key: str, pause: float
+) -> None:
+    for label in order:
+        time.sleep(pause)
+        results[label][key].append(lanes[label].turn())
 
 
 def _ready(worker: Worker, contestant: Contestant, turn: float) -> tuple[dict[str, Any], int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..utils.markers import write_between
-from . import deploy_tables, figures, growth_figures
+from . import busy_rows, deploy_tables, figures, growth_figures
 from .deploy_rows import deploy_rows, growth_rows
 from .op_rows import op_rows
 from .rows import Row
@@ -37,6 +37,7 @@ KINDS = {
     "ops": Kind(op_rows),
     "train": Kind(train_rows),
     "deploy": Kind(deploy_rows, deploy_tables.summary, deploy_tables.speed_ups, figures.draw_deploy),
+    "busy": Kind(busy_rows.busy_rows, busy_rows.summary),
     "growth": Kind(growth_rows, deploy_tables.growth, None, growth_figures.draw_growth),
 }
 

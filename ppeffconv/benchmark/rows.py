@@ -47,6 +47,7 @@ class Row:
         agree: facts that must be equal in all contestants.
         warm_up: a small job; with it, by how much the memory grows in a step of ours is measured too, after that one.
         turn: ms of measured steps that a contestant gets in a turn, at least one step.
+        beside: measured beside a busy core too.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Row:
     agree: tuple[str, ...] = ()
     warm_up: Mapping[str, Any] | None = None
     turn: float = 1000.0
+    beside: bool = False
 
 
 def choose(rows: Iterable[Row], patterns: Iterable[str]) -> list[Row]:

@@ -91,7 +91,8 @@ def _limits(threads: int) -> dict[str, float]:
 def _measure(row: Row, settings: Settings, peer: Path | None) -> dict[str, Any]:
     chosen = {label: each for label, each in row.contestants.items() if each.engine in settings.engines}
     placed = {label: with_folder(each, settings.threads) for label, each in chosen.items()}
-    entry = {"work": row.work, **race(placed, settings.rounds, settings.threads, peer, settings.pause, row.turn)}
+    result = race(placed, settings.rounds, settings.threads, peer, settings.pause, row.turn, row.beside)
+    entry = {"work": row.work, **result}
     check(row, entry["contestants"])
     if row.warm_up and OURS in chosen:
         entry["growth_mb"] = _growth(row.warm_up, chosen[OURS].job, settings.threads)

@@ -10,6 +10,7 @@ import pytest
 
 from ppeffconv import deploy
 from ppeffconv.benchmark import environment
+from ppeffconv.benchmark.busy_rows import busy_rows
 from ppeffconv.benchmark.deploy_rows import BASE, DENSE, NETWORKS, deploy_rows, growth_rows
 from ppeffconv.benchmark.engines import Worker
 from ppeffconv.benchmark.layer_kinds import KINDS, by_kind, multiply_adds, share_of_others
@@ -105,6 +106,13 @@ def test_kinds_of_steps():
     assert set(layers) == set(KINDS)
     assert (layers["convolution"], layers["dynamic filters"], layers["masks"], layers["other"]) == (4, 2, 1, 2)
     assert share_of_others(layers) == pytest.approx(1 / 3)
+
+
+def test_busy_rows():
+    rows = {row.name: row for row in busy_rows()}
+    assert all(row.beside and len(row.targets) == 2 for row in rows.values())
+    assert set(rows["resnet50"].contestants) == {"ours", "OpenVINO", "onnxruntime", "Paddle Inference"}
+    assert set(rows["train"].contestants) == {"ours", "PyTorch"}
 
 
 def test_rows():

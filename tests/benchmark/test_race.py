@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from ppeffconv.benchmark import engines
 from ppeffconv.benchmark.engines import Worker
-from ppeffconv.benchmark.noise import OtherWork
+from ppeffconv.benchmark.noise import BusyCore, OtherWork, _seconds
 from ppeffconv.benchmark.race import race
 from ppeffconv.benchmark.rows import Contestant
 
@@ -27,6 +28,29 @@ def test_race_measures_each(fake_engines):
     assert ours["parameters"] == 3
     assert ours["peak_mb"] > 1
     assert entry["other_cores"] >= 0
+
+
+def test_race_beside_a_busy_core(fake_engines):
+    entry = race({"ours": sleeper(2), "slow": sleeper(8)}, rounds=2, threads=1, peer=None, pause=0, beside=True)
+    for label, least in (("ours", 2), ("slow", 8)):
+        facts = entry["contestants"][label]
+        assert len(facts["ms"]) == len(facts["busy_ms"]) == 2
+        assert min(facts["busy_ms"]) >= least
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_busy_core_works_when_it_is_told_and_is_nobody_elses_work():
+    with BusyCore() as busy:
+        before = _seconds(busy.pid)
+        time.sleep(0.1)
+        assert _seconds(busy.pid) - before < 0.1
+        with busy.working():
+            deadline = time.monotonic() + 60
+            while _seconds(busy.pid) - before < 0.2 and time.monotonic() < deadline:
+                time.sleep(0.05)
+        assert _seconds(busy.pid) - before >= 0.2
+        pid = busy.pid
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_missing_op_takes_no_part(fake_engines):

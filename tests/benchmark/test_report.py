@@ -205,3 +205,38 @@ def test_a_document_holds_sessions_of_several_machines(tmp_path):
     assert "Large (AVX2, AMX), 2 cores" in first
     assert "Small (AVX2, AMX), 2 cores" in second
     assert (tmp_path / "deploy_avx2_speedup.png").is_file()
+
+
+def busy_session(ours: float, torch: float, other_cores: float = 0.0) -> dict:
+    """Quiet steps of 100 ms, and what they become beside a busy core."""
+    facts = {"ours": ours, "PyTorch": torch}
+    contestants = {
+        label: {
+            "engine": label,
+            "version": PADDLE,
+            "ms": [100.0] * 3,
+            "busy_ms": [90 * loss, 100 * loss, 150 * loss],
+        }
+        for label, loss in facts.items()
+    }
+    row = {"work": "train step", "other_cores": other_cores, "contestants": contestants}
+    return {**SESSION, "kind": "busy", "rows": {"train": row}}
+
+
+@pytest.mark.parametrize(
+    ("ours", "torch", "reached"),
+    [(1.5, 1.6, "yes; yes"), (1.7, 1.6, "yes; **no**"), (2.1, 3.0, "**no**; yes"), (2.1, 2.0, "**no**; **no**")],
+)
+def test_busy_report(ours, torch, reached):
+    text = report.full(busy_session(ours, torch))
+    assert f"| ours | 100 | {100 * ours:.0f} | {ours:.2f}x |" in text
+    assert f"; loses no more than the best peer | {reached} |" in text
+
+
+def test_busy_report_of_a_machine_with_more_work_and_of_an_engine_that_fails():
+    assert "| unsure †" in report.full(busy_session(1.5, 1.6, other_cores=0.5))
+    session = busy_session(1.5, 1.6)
+    session["rows"]["train"]["contestants"]["PyTorch"] = {"engine": "torch", "missing": "no such op"}
+    text = report.full(session)
+    assert "| PyTorch | fails | – | – | – | – |" in text
+    assert "| at most 2x as long beside a busy core | yes |" in text
