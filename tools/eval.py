@@ -13,15 +13,12 @@ from ppeffconv.engine import cli
 
 def main(args: argparse.Namespace) -> None:
     from ppeffconv.engine.distributed import rank
+    from ppeffconv.engine.evaluator import describe_result
     from ppeffconv.engine.inference import evaluate_run
 
     result = evaluate_run(cli.read_config(args), args.weights)
     if rank() == 0:
-        print(
-            " | ".join(
-                f"{name} {value}" if name == "samples" else f"{name} {value:.4f}" for name, value in result.items()
-            )
-        )
+        print(describe_result(result))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from paddle.io import Dataset
-from PIL import Image
 
 from .datasets import DATASETS
+from .file_dataset import FileDataset
+from .image_files import UnreadableImageError, read_image, read_values
 from .sources import data_home
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -24,7 +24,7 @@ HOW_TO_GET_NYU = (
 )
 
 
-class DepthPairs(Dataset):
+class DepthPairs(FileDataset):
     """A data set whose item ``i`` is (image uint8 [H, W, 3], depth float32 [H, W] in metres).
 
     It has no classes; `num_classes` and `class_names` are there because every data set has them.
@@ -48,7 +48,6 @@ class SceneDepth(DepthPairs):
     """
 
     def __init__(self, root: str | None = None, train: bool = True) -> None:
-        super().__init__()
         self.root = Path(root).expanduser() if root is not None else data_home() / "scenes"
         self.split = "train" if train else "val"
         settings = self.root / "scenes.json"
@@ -56,17 +55,17 @@ class SceneDepth(DepthPairs):
             raise FileNotFoundError(
                 f"no scenes in {self.root}: make them with `python tools/make_scenes.py --output {self.root}`"
             )
-        self.count: int = json.loads(settings.read_text(encoding="utf-8"))[self.split]
+        super().__init__(json.loads(settings.read_text(encoding="utf-8"))[self.split], train)
 
-    def __len__(self) -> int:
-        return self.count
+    def read(self, index: int) -> Pair:
+        depth = read_values(self._path("depth", index, "png"))
+        return np.asarray(read_image(self.locate(index))), np.asarray(depth, np.float32) / np.float32(1000)
 
-    def __getitem__(self, index: int) -> Pair:
-        name = f"{index:06d}"
-        with Image.open(self.root / "images" / self.split / f"{name}.jpg") as image:
-            colours = np.asarray(image.convert("RGB"))
-        with Image.open(self.root / "depth" / self.split / f"{name}.png") as image:
-            return colours, np.asarray(image, np.float32) / np.float32(1000)
+    def locate(self, index: int) -> str:
+        return str(self._path("images", index, "jpg"))
+
+    def _path(self, kind: str, index: int, suffix: str) -> Path:
+        return self.root / kind / self.split / f"{index:06d}.{suffix}"
 
 
 @DATASETS.register()
@@ -84,7 +83,6 @@ class NYUv2(DepthPairs):
     """
 
     def __init__(self, root: str | None = None, train: bool = True) -> None:
-        super().__init__()
         path = Path(root).expanduser() if root is not None else data_home()
         self.path = path / NYU_FILE if path.is_dir() else path
         if not self.path.is_file():
@@ -99,14 +97,18 @@ class NYUv2(DepthPairs):
             )
         split = min(NYU_TRAIN, len(images))
         self.indices = range(split) if train else range(split, len(images))
+        super().__init__(len(self.indices), train)
 
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Pair:
+    def read(self, index: int) -> Pair:
         file, place = self._opened(), self.indices[index]
-        image, depth = file["images"][place], file["depths"][place]
+        try:
+            image, depth = file["images"][place], file["depths"][place]
+        except OSError as error:
+            raise UnreadableImageError(f"cannot read {self.locate(index)}: {error}") from None
         return np.ascontiguousarray(image.transpose(2, 1, 0)), np.ascontiguousarray(depth.T, np.float32)
+
+    def locate(self, index: int) -> str:
+        return f"{self.path}, pair {self.indices[index]}"
 
     def _opened(self) -> Any:
         """The file, opened once in each process: a handle does not survive a fork."""

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from paddle.io import Dataset
 from PIL import Image
 
 from ..utils.logger import get_logger
-from .datasets import DATASETS
-
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what PIL raises for a broken file
-BLANK_SIZE = (256, 256)
+from .datasets import DATASETS, MOST_BROKEN
+from .file_dataset import FileDataset
+from .image_files import images_below, is_left_over, known_suffixes, read_image
+from .text_lists import read_class_names, read_list, unused_labels
 
 
 @DATASETS.register("ImageNet")
 @DATASETS.register()
-class ImageFolder(Dataset):
+class ImageFolder(FileDataset):
     """Images as ``root/<class>/.../<image>``, or as a list file says.
 
-    Item ``i`` is (PIL image, int). A file that cannot be read is reported with its path and counted in ``broken``; for
-    training the next readable image takes its place, for evaluation a black image does, so that it stays in the count
-    of samples instead of vanishing from it.
+    Item ``i`` is (PIL image, int); see `read_image` for what a file becomes, and `FileDataset` for one that cannot be
+    read.
 
     Args:
         root: the folder.
-        train: decides what stands in for a broken image.
+        train: decides what is done about a broken image.
         list_file: text file with one ``path label`` per line, paths relative to ``root``; default: class folders.
         class_names: the names in the order of the labels, or a text file with one per line; default: the class
             folders in alphabetical order.
         image_mode: "RGB" or "L" (grey); images are converted.
 
     Raises:
-        FileNotFoundError: the folder or the list file does not exist, or it or one of its class folders has no image.
-        ValueError: a line of the list file that cannot be understood.
+        FileNotFoundError: the folder or the list file does not exist, it or one of its class folders has no image, or
+            too many files of a list are missing.
+        ValueError: a line of the list file that cannot be understood, or class names that are no names.
     """
 
     def __init__(
@@ -49,118 +45,55 @@ class ImageFolder(Dataset):
         class_names: Sequence[str] | str | None = None,
         image_mode: str = "RGB",
     ) -> None:
-        super().__init__()
         if image_mode not in ("RGB", "L"):
             raise ValueError(f"image_mode must be RGB or L, got {image_mode!r}")
         self.root = Path(root).expanduser()
         if not self.root.is_dir():
             raise FileNotFoundError(f"no image folder {self.root}: set the data set's root to the folder of the images")
-        if isinstance(class_names, str):
-            class_names = [name for name in _lines(Path(class_names).expanduser()) if name]
+        names = read_class_names(class_names) if class_names is not None else None
         if list_file is not None:
-            self.files, self.labels, self.class_names = _from_list(Path(list_file).expanduser(), class_names)
+            self.files, self.labels, self.class_names = read_list(Path(list_file).expanduser(), self.root, names)
+            _check_files(Path(list_file), self.root, self.files, train)
         else:
-            self.files, self.labels, self.class_names = _from_folders(self.root, class_names)
-        self.train = train
+            self.files, self.labels, self.class_names = _from_folders(self.root, names)
+        super().__init__(len(self.files), train)
         self.image_mode = image_mode
         self.num_classes = len(self.class_names)
-        self._broken = mmap.mmap(-1, len(self.files))  # one byte per file, shared with the loader's worker processes
+        self.unused_labels = unused_labels(self.labels, self.num_classes)
 
-    def __len__(self) -> int:
-        return len(self.files)
+    def read(self, index: int) -> tuple[Image.Image, int]:
+        return read_image(self.root / self.files[index], self.image_mode), self.labels[index]
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        for step in range(len(self) if self.train else 1):
-            candidate = (index + step) % len(self)
-            image = self._read(candidate)
-            if image is not None:
-                return image, self.labels[candidate]
-        if self.train:
-            raise ValueError(f"none of the {len(self)} images in {self.root} can be read")
-        return Image.new(self.image_mode, BLANK_SIZE), self.labels[index]
-
-    @property
-    def broken(self) -> list[str]:
-        """Paths of the files that could not be read so far."""
-        return [str(self.root / self.files[index]) for index in np.flatnonzero(np.frombuffer(self._broken, np.uint8))]
-
-    def verify(self) -> list[str]:
-        """Read every file once and return the paths of the broken ones."""
-        for index in range(len(self)):
-            self._read(index)
-        return self.broken
-
-    def _read(self, index: int) -> Image.Image | None:
-        """Return the image, or None (reported the first time) if its file is missing or broken."""
-        path = self.root / self.files[index]
-        try:
-            with Image.open(path) as image:
-                return image.convert(self.image_mode)
-        except UNREADABLE as error:
-            if not self._broken[index]:
-                self._broken[index] = 1
-                instead = "the next readable image is used" if self.train else "it is evaluated as a black image"
-                get_logger().warning(f"broken image {path} ({error}); {instead}; {sum(self._broken[:])} broken so far")
-            return None
+    def locate(self, index: int) -> str:
+        return str(self.root / self.files[index])
 
 
-Listing = tuple[list[str], list[int], list[str]]  # files, their labels, the class names
-
-
-def _from_folders(root: Path, class_names: Sequence[str] | None) -> Listing:
+def _from_folders(root: Path, class_names: Sequence[str] | None) -> tuple[list[str], list[int], list[str]]:
     """List the images below each class folder."""
-    folders = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    folders = sorted(folder.name for folder in root.iterdir() if folder.is_dir() and not is_left_over(folder.name))
     names = list(class_names) if class_names is not None else folders
     files: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(names):
-        found = _images_below(root / name, root)
+        found = [os.path.relpath(file, root) for file in images_below(root / name)]
         if not found:
-            raise FileNotFoundError(f"no images in the class folder {root / name}; known are {_known()}")
+            raise FileNotFoundError(f"no images in the class folder {root / name}; known are {known_suffixes()}")
         files += found
         labels += [label] * len(found)
     if not files:
-        raise FileNotFoundError(f"no images in {root}: expected {root}/<class>/<image>, with {_known()}")
+        raise FileNotFoundError(f"no images in {root}: expected {root}/<class>/<image>, with {known_suffixes()}")
     return files, labels, names
 
 
-def _images_below(folder: Path, root: Path) -> list[str]:
-    """Return the paths, relative to ``root``, of all images in ``folder`` and its folders, in alphabetical order."""
-    found: list[str] = []
-    for place, _, members in os.walk(folder, followlinks=True):
-        below = os.path.relpath(place, root)
-        found += [os.path.join(below, name) for name in members if name.lower().endswith(EXTENSIONS)]
-    return sorted(found)
-
-
-def _from_list(path: Path, class_names: Sequence[str] | None) -> Listing:
-    """Read a list file; paths may hold spaces, the label is the last word of a line."""
-    files: list[str] = []
-    labels: list[int] = []
-    for number, line in enumerate(_lines(path), start=1):
-        if not line:
-            continue
-        *name, label = line.rsplit(None, 1)
-        if not name or not label.isdecimal():
-            raise ValueError(f"{path}, line {number}: expected 'path label' with a whole number >= 0, got {line!r}")
-        if class_names is not None and int(label) >= len(class_names):
-            raise ValueError(f"{path}, line {number}: label {label}, but there are {len(class_names)} class names")
-        files += name
-        labels.append(int(label))
-    if not files:
-        raise FileNotFoundError(f"no images in the list file {path}")
-    names = list(class_names) if class_names is not None else [str(label) for label in range(max(labels) + 1)]
-    return files, labels, names
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file in UTF-8") from None
-
-
-def _known() -> str:
-    return f"files ending in {', '.join(EXTENSIONS)}"
+def _check_files(listed_in: Path, root: Path, files: Sequence[str], train: bool) -> None:
+    """Say which files of a list are missing, before hours are spent on the rest."""
+    missing = [file for file in files if not (root / file).is_file()]
+    if not missing:
+        return
+    message = (
+        f"{len(missing)} of the {len(files)} files that {listed_in} names are missing, such as {root / missing[0]}: "
+        f"paths are relative to root, {root}"
+    )
+    if len(missing) == len(files) or (not train and len(missing) > MOST_BROKEN * len(files)):
+        raise FileNotFoundError(message)
+    get_logger().warning(message)

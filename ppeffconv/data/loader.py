@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,13 @@ from paddle.io import Dataset
 
 from .datasets import build_dataset
 from .depth import DepthPairs
+from .file_dataset import FileDataset
+from .image_files import UnreadableImageError
 from .process_loader import ProcessLoader
 from .sampler import EpochBatchSampler, Key
 from .transforms import build_transforms
+
+Sample = tuple[np.ndarray, "np.ndarray | np.int64"]
 
 
 class TransformedDataset(Dataset):
@@ -49,13 +53,37 @@ class TransformedDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, key: int | Key) -> tuple[np.ndarray, np.ndarray | np.int64]:
+    def __getitem__(self, key: int | Key) -> Sample:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         image, label = self.dataset[index]
         with _seeded(self.seed, epoch, index):
-            if isinstance(self.dataset, DepthPairs):
-                return self.transforms((image, label))
-            return self.transforms(image), np.int64(label)
+            try:
+                if isinstance(self.dataset, DepthPairs):
+                    return self.transforms((image, label))
+                return self.transforms(image), np.int64(label)
+            except ValueError as error:
+                raise ValueError(f"{self._locate(index)}: {error}") from error
+
+    def readable(self, count: int) -> Iterator[tuple[int, Sample]]:
+        """Yield the first ``count`` samples that can be read, each with its index.
+
+        Raises:
+            ValueError: there are samples, but none can be read.
+        """
+        found = 0
+        for index in range(len(self)):
+            if found == count:
+                return
+            try:
+                yield index, self[index]
+            except UnreadableImageError:
+                continue
+            found += 1
+        if not found:
+            raise ValueError(f"none of the {len(self)} samples can be read, such as {self._locate(0)}")
+
+    def _locate(self, index: int) -> str:
+        return self.dataset.locate(index) if isinstance(self.dataset, FileDataset) else f"sample {index}"
 
 
 @contextmanager
@@ -77,9 +105,18 @@ class Loader(ProcessLoader):
     def __init__(self, dataset: TransformedDataset, batch_sampler: EpochBatchSampler, num_workers: int = 0) -> None:
         super().__init__(dataset, batch_sampler=batch_sampler, num_workers=num_workers)
 
-    def make(self, indices: Sequence[Key]) -> list[np.ndarray]:
-        """Return float32 [N, C, H, W] and the labels, int64 [N], or the targets, float32 [N, 1, H, W]."""
-        images, labels = zip(*(self.dataset[key] for key in indices), strict=True)
+    def make(self, indices: Sequence[Key]) -> list[np.ndarray] | None:
+        """Return float32 [N, C, H, W] and the labels, int64 [N], or the targets, float32 [N, 1, H, W].
+
+        Samples that an evaluation cannot read are left out; None if none is left.
+        """
+        samples = []
+        for key in indices:
+            with suppress(UnreadableImageError):
+                samples.append(self.dataset[key])
+        if not samples:
+            return None
+        images, labels = zip(*samples, strict=True)
         return [stack_images(images), np.stack(labels)]
 
     def indices(self) -> EpochBatchSampler:
@@ -92,7 +129,7 @@ def stack_images(images: Sequence[np.ndarray]) -> np.ndarray:
     if len(sizes) > 1:
         raise ValueError(
             f"the images of a batch differ in size ({', '.join(sorted(sizes)[:3])}):"
-            " the transforms must bring them to one, with Resize: [H, W], CenterCrop or a random crop"
+            " the transforms must bring them to one, with `Resize: {size: [H, W]}`, CenterCrop or a random crop"
         )
     return np.stack(images)
 

@@ -30,10 +30,11 @@ class ProcessLoader(DataLoader):
     def __iter__(self) -> Iterator[Any]:
         batches = self._in_workers() if self.num_workers else map(self.make, self.batch_sampler)
         for batch in batches:
-            yield paddle.utils.map_structure(_to_tensor, batch)
+            if batch is not None:
+                yield paddle.utils.map_structure(_to_tensor, batch)
 
     def make(self, indices: Sequence[Any]) -> Any:
-        """Return the batch of some indices, as arrays."""
+        """Return the batch of some indices, as arrays, or None for one that is left out."""
         return (self.collate_fn or default_collate_fn)([self.dataset[index] for index in indices])
 
     def indices(self) -> Iterable[Sequence[Any]]:

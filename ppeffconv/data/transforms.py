@@ -24,7 +24,6 @@ for _name in (
     "HueTransform",
     "Pad",
     "RandomAffine",
-    "RandomCrop",
     "RandomHorizontalFlip",
     "RandomPerspective",
     "RandomResizedCrop",
@@ -52,6 +51,20 @@ class RandomErasing(_GreyAsColour, paddle_transforms.RandomErasing):
 @TRANSFORMS.register()
 class RandomRotation(_GreyAsColour, paddle_transforms.RandomRotation):
     """Paddle's RandomRotation, for grey images as well."""
+
+
+@TRANSFORMS.register()
+class RandomCrop(paddle_transforms.RandomCrop):
+    """Paddle's RandomCrop, which says what is wrong with an image that is too small."""
+
+    def _get_param(self, image: Image.Image, output_size: Sequence[int]) -> tuple[int, int, int, int]:
+        height, width = output_size
+        if image.width < width or image.height < height:
+            raise ValueError(
+                f"the crop of {width}x{height} does not fit into {image.width}x{image.height}, with padding: put "
+                f"`Resize: {{size: [{height}, {width}]}}` before it, or give it pad_if_needed: true"
+            )
+        return super()._get_param(image, output_size)
 
 
 @TRANSFORMS.register()
@@ -134,9 +147,15 @@ def _build_step(spec: str | Mapping[str, Any]) -> tuple[str, Callable]:
         arguments = {} if arguments is None else arguments
     else:
         name, arguments = spec, {}
-    if not isinstance(name, str) or not isinstance(arguments, Mapping):
+    if not isinstance(name, str):
         raise ValueError(f"a transform is written `- Name` or `- Name: {{argument: value}}`, got {spec!r}")
     factory = TRANSFORMS.get(name)
+    if not isinstance(arguments, Mapping):
+        first = next(iter(inspect.signature(factory).parameters), "argument")
+        raise ValueError(
+            f"a transform is written `- {name}: {{argument: value}}`, got {spec!r}: write "
+            f"`- {name}: {{{first}: {arguments}}}`"
+        )
     check_arguments(factory, arguments, f"transform {name}")
     try:
         inspect.signature(factory).bind(**arguments)

@@ -89,7 +89,7 @@ class _Pool:
 
     def start(self, work: Callable[[IO[bytes]], None]) -> None:
         """Fork a process that writes to its pipe what `receive` is to read."""
-        reader, writer = (open(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
+        reader, writer = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
         self._pipes.append(reader)
 
         def main() -> None:
@@ -171,7 +171,7 @@ def _guarded(function: Callable[[Any], Any], item: Any) -> list[Any]:
     """Return the parts of ``function(item)``, or of how it failed."""
     try:
         return _packed(function(item))
-    except Exception as error:  # whatever a data set raises is told where the batch is asked for
+    except Exception as error:  # noqa: BLE001 - whatever a data set raises is told where the batch is asked for
         return _packed(_described(error))
 
 

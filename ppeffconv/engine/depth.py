@@ -10,6 +10,7 @@ from paddle import Tensor, nn
 from ..models.depth_upsampler import depth_range
 from ..utils.modes import eval_mode
 from .distributed import sum_over_processes
+from .evaluator import count_samples
 
 BORDER = 6  # pixels at each side that neither the loss nor the error looks at
 CENTIMETRES = 100  # in the unit of the data
@@ -56,17 +57,15 @@ def evaluate_depth(net: nn.Layer, loader: Iterable) -> dict[str, float]:
         loader: yields (input, target); on several processes, each yields its own samples, and none twice.
 
     Returns:
-        ``rmse``, the mean over all images of each image's error in cm, and ``samples``, their number.
+        ``rmse``, the mean over all images of each image's error in cm, and what `count_samples` returns.
 
     Raises:
-        ValueError: no samples at all.
+        ValueError: no samples at all, or too many that cannot be read.
     """
     sums = [0.0, 0.0]
     with eval_mode(net), paddle.no_grad():
         for x, target in loader:
             sums[0] += x.shape[0]
             sums[1] += float(rmse(net(x), target).sum())
-    samples, total = sum_over_processes(sums)
-    if samples == 0:
-        raise ValueError("nothing to evaluate: the loader yields no samples")
-    return {"rmse": total / samples, "samples": int(samples)}
+    counts, (total,) = count_samples(int(sums[0]), loader), sum_over_processes(sums[1:])
+    return {"rmse": total / counts["samples"], **counts}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import paddle
 from paddle import nn
 from paddle.nn import functional as F
 
+from ..data.datasets import MOST_BROKEN
 from ..utils.logger import get_logger
 from ..utils.modes import eval_mode
 from .distributed import sum_over_processes
@@ -36,19 +37,47 @@ def evaluate(
         topk: the k of each accuracy; those above the number of classes are left out.
 
     Returns:
-        ``loss``, ``top1`` (for each k) as means over all samples of all processes, and ``samples``, their number.
+        ``loss``, ``top1`` (for each k) as means over all samples of all processes, ``samples``, their number, and, if
+        some could not be read, ``broken``, how many; they are in none of the others.
 
     Raises:
-        ValueError: a label outside the classes of the network, or no samples at all.
+        ValueError: a label outside the classes of the network, no samples at all, or too many that cannot be read.
     """
     criterion = criterion or F.cross_entropy
     with eval_mode(net), paddle.no_grad(), fixed_seed(SEED):
         sums = _accumulate(net, loader, criterion, topk)
-    samples, loss, *correct = sum_over_processes(sums)
-    if samples == 0:
-        raise ValueError("nothing to evaluate: the loader yields no samples")
+    counts, (loss, *correct) = count_samples(int(sums[0]), loader), sum_over_processes(sums[1:])
+    samples = counts["samples"]
     accuracy = {f"top{k}": hits / samples for k, hits in zip(topk, correct, strict=True) if not math.isnan(hits)}
-    return {"loss": loss / samples, **accuracy, "samples": int(samples)}
+    return {"loss": loss / samples, **accuracy, **counts}
+
+
+def count_samples(read: int, loader: Iterable) -> dict[str, int]:
+    """Return the number of ``samples`` of an evaluation over all processes, and of ``broken`` ones if there are any.
+
+    Args:
+        read: by this process.
+        loader: that of the evaluation, which has gone through the data.
+
+    Raises:
+        ValueError: there are none, or too many could not be read: the figures would be those of other data.
+    """
+    names = getattr(getattr(loader, "dataset", None), "broken", [])
+    samples, broken = map(int, sum_over_processes([read, len(names)]))
+    if samples + broken == 0:
+        raise ValueError("nothing to evaluate: the loader yields no samples")
+    if broken > MOST_BROKEN * (samples + broken):
+        shown = f", such as {', '.join(names[:3])}" if names else ""
+        raise ValueError(
+            f"{broken} of the {samples + broken} evaluation samples cannot be read{shown}. More than "
+            f"{100 * MOST_BROKEN:g} % would make the figures those of other data: repair the files or take them out"
+        )
+    return {"samples": samples, **({"broken": broken} if broken else {})}
+
+
+def describe_result(result: Mapping[str, float]) -> str:
+    """Return the figures of an evaluation as one line."""
+    return " | ".join(f"{name} {value if isinstance(value, int) else f'{value:.4f}'}" for name, value in result.items())
 
 
 def valid_topk(topk: Sequence[int], num_classes: int) -> list[int]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from paddle.io import Dataset
 
 from ..config_yaml import inline
-from ..data import TransformedDataset
+from ..data import TransformedDataset, UnreadableImageError
 
 BLOCKS = ("Arch", "Loss", "Optimizer", "Sampling", "EMA", "DataLoader")
 MISSING = "not set"
@@ -55,11 +56,18 @@ def identify(dataset: TransformedDataset) -> dict[str, Any]:
     raw = dataset.dataset
     digest = hashlib.sha256(np.asarray(getattr(raw, "labels", ()), np.int64).tobytes())
     for index in np.unique(np.linspace(0, len(raw) - 1, min(len(raw), SAMPLES)).astype(int)):
-        for part in raw[int(index)]:
+        for part in _read(raw, int(index)):
             array = np.asarray(part)
             digest.update(f"{array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return {"images": len(raw), "classes": list(dataset.class_names), "content": digest.hexdigest()[:16]}
+
+
+def _read(data: Dataset, index: int) -> tuple:
+    try:
+        return data[index]
+    except UnreadableImageError:  # evaluation leaves it out
+        return ()
 
 
 def check_fingerprint(saved: Mapping[str, Any], now: Mapping[str, Any], source: str, extend: bool = False) -> None:

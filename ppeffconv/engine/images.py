@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..data.image_folder import EXTENSIONS, UNREADABLE
+from ..data.image_files import images_below, known_suffixes, read_image
 
 Transform = Callable[[Image.Image], np.ndarray]
 Forward = Callable[[np.ndarray], np.ndarray]
@@ -43,9 +43,9 @@ def find_images(path: str | Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"no image or folder {path}")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+    found = images_below(path)
     if not found:
-        raise FileNotFoundError(f"no images in {path}: looked for files ending in {', '.join(sorted(EXTENSIONS))}")
+        raise FileNotFoundError(f"no images in {path}: looked for {known_suffixes()}")
     return found
 
 
@@ -76,7 +76,7 @@ def predict_images(
     for file in files:
         try:
             array = _read(file, transforms, image_mode, tuple(input_shape))
-        except UNREADABLE as error:
+        except ValueError as error:
             predictions.broken[str(file)] = str(error)
             continue
         logits = forward(array[None])[0]
@@ -90,8 +90,7 @@ def predict_images(
 
 
 def _read(file: Path, transforms: Transform, image_mode: str, input_shape: tuple[int, ...]) -> np.ndarray:
-    with Image.open(file) as image:
-        array = transforms(image.convert(image_mode))
+    array = transforms(read_image(file, image_mode))
     if array.shape != input_shape:
         got, expected = ("x".join(map(str, shape)) for shape in (array.shape, input_shape))
         raise ValueError(

@@ -10,7 +10,7 @@ import paddle
 from paddle import nn
 
 from ..config import Config
-from ..data import TransformedDataset, build_loader, build_transforms
+from ..data import TransformedDataset, build_loader, build_transforms, check_known_classes
 from ..utils.logger import get_logger
 from .build import build_network, check_input, set_device
 from .checkpoint import find_checkpoint
@@ -30,7 +30,8 @@ def load_network(cfg: Config, weights: str | Path | None = None) -> tuple[nn.Lay
             configuration file, else ``Global.pretrained_model``, else what ``Arch.pretrained`` loads.
 
     Raises:
-        ValueError: no weights are named anywhere, or they are those of another network.
+        ValueError: no weights are named anywhere, they are those of another network, or of other classes than the
+            evaluation data has, if that is there.
         FileNotFoundError, RuntimeError: the weights are not there, or damaged.
     """
     set_device(cfg["Global"]["device"])
@@ -45,6 +46,8 @@ def load_network(cfg: Config, weights: str | Path | None = None) -> tuple[nn.Lay
     arch = cfg["Arch"] if weights is None else {**cfg["Arch"], "pretrained": False}
     net = build_network({"Arch": arch})
     facts = load_for_inference(net, weights) if weights is not None else {}
+    if facts:
+        check_known_classes(facts["class_names"], cfg, str(weights))
     net.eval()
     return net, facts
 
@@ -56,7 +59,7 @@ def evaluate_run(cfg: Config, weights: str | Path | None = None) -> dict[str, fl
     loader = build_loader(cfg, "Eval", rank(), processes())
     task = build_task(cfg)
     task.check(loader.dataset)
-    check_input(net, loader.dataset[0][0].shape, cfg["Arch"]["name"])
+    check_input(net, tuple(data_facts(loader.dataset)["input_shape"]), cfg["Arch"]["name"])
     return task.evaluate(net, loader)
 
 
@@ -115,8 +118,9 @@ def exported_parts(path: str | Path) -> dict[str, Any]:
 
 def data_facts(dataset: TransformedDataset) -> dict[str, Any]:
     """Return what a network must know of its data to be used without it."""
+    ((_, (image, _)),) = dataset.readable(1)
     return {
         "class_names": dataset.class_names,
         "image_mode": dataset.image_mode,
-        "input_shape": list(dataset[0][0].shape),
+        "input_shape": list(image.shape),
     }

@@ -17,7 +17,7 @@ COUNT = 8
 def save_samples(dataset: TransformedDataset, folder: Path) -> None:
     """Write the first images of ``dataset``, untransformed, as ``<number>_<class>.png``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index in range(min(COUNT, len(dataset))):
+    for index, _ in dataset.readable(COUNT):
         image, label = dataset.dataset[index]
         if isinstance(image, np.ndarray):
             image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
@@ -28,7 +28,7 @@ def save_samples(dataset: TransformedDataset, folder: Path) -> None:
 def save_pairs(dataset: TransformedDataset, folder: Path) -> None:
     """Write the first pairs of ``dataset``, untransformed, as PNG: the image, and the depth in mm, 16-bit."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index in range(min(COUNT, len(dataset))):
+    for index, _ in dataset.readable(COUNT):
         image, depth = dataset.dataset[index]
         Image.fromarray(image).save(folder / f"{index}_image.png")
         Image.fromarray(np.round(1000 * depth).clip(0, 65535).astype(np.uint16)).save(folder / f"{index}_depth.png")
@@ -36,4 +36,4 @@ def save_pairs(dataset: TransformedDataset, folder: Path) -> None:
 
 def input_images(dataset: TransformedDataset) -> paddle.Tensor:
     """Return the first images of ``dataset`` as the network sees them, [N, C, H, W]; ValueError if sizes differ."""
-    return paddle.to_tensor(stack_images([dataset[index][0] for index in range(min(COUNT, len(dataset)))]))
+    return paddle.to_tensor(stack_images([sample[0] for _, sample in dataset.readable(COUNT)]))

@@ -191,6 +191,7 @@ class Trainer:
             cb.SamplingTemperature(sampling["start_temperature"], sampling["end_temperature"]),
             *([ema] if ema else []),
             cb.Progress(settings["log_interval"]),
+            cb.BrokenSamples(self.train_loader.dataset),
             cb.Evaluation(self.eval_loader, settings["eval_interval"], self.task.evaluate, ema),
             *([visualdl] if settings["use_visualdl"] else []),
             checkpoints,

@@ -94,7 +94,7 @@ def test_check_num_classes():
 
 def test_check_same_classes():
     check_same_classes(named("cat", "dog"), named("cat", "dog"))
-    with pytest.raises(ValueError, match="has 2 classes and the evaluation data 1, and only one of them has dog"):
+    with pytest.raises(ValueError, match="has 2 classes and the evaluation data 1, and only the training data has dog"):
         check_same_classes(named("cat", "dog"), named("cat"))
     with pytest.raises(ValueError, match="their order differs"):
         check_same_classes(named("cat", "dog"), named("dog", "cat"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppeffconv.data import build_dataset
+from ppeffconv.data import UnreadableImageError, build_dataset, check_num_classes
 from ppeffconv.data.image_folder import ImageFolder
 from ppeffconv.utils.logger import get_logger
 
@@ -102,15 +102,14 @@ def test_the_last_image_is_followed_by_the_first(folder):
     assert data[len(data) - 1][1] == 0
 
 
-def test_evaluation_keeps_a_broken_image_in_the_count(folder, warnings):
+def test_evaluation_leaves_a_broken_image_out_and_says_so(folder, warnings):
     data = ImageFolder(folder, train=False)
     spoil(folder / data.files[3])
-    image, label = data[3]
-    assert label == 1
-    assert not np.asarray(image).any()
+    with pytest.raises(UnreadableImageError, match=f"cannot read image {folder / data.files[3]}"):
+        data[3]
     assert len(data) == 6
     assert data.broken == [str(folder / data.files[3])]
-    assert "evaluated as a black image" in warnings[0]
+    assert "left out of the evaluation; 1 of 6 broken so far" in warnings[0]
 
 
 def test_a_missing_file_counts_as_broken(folder):
@@ -124,7 +123,7 @@ def test_all_broken(folder):
     data = ImageFolder(folder, train=True)
     for name in data.files:
         spoil(folder / name)
-    with pytest.raises(ValueError, match="none of the 6 images"):
+    with pytest.raises(ValueError, match="none of the 6 training samples can be read"):
         data[2]
     assert len(data.broken) == 6
 
@@ -172,3 +171,59 @@ def test_a_folder_without_class_folders(tmp_path):
 def test_unknown_image_mode(folder):
     with pytest.raises(ValueError, match="image_mode must be RGB or L, got 'CMYK'"):
         ImageFolder(folder, image_mode="CMYK")
+
+
+def test_what_systems_leave_behind_is_no_image_and_no_class(folder):
+    for name in ("._a b.png", ".hidden.jpg", "Thumbs.db", ".DS_Store", "desktop.ini"):
+        (folder / "red" / name).write_bytes(b"?")
+    for place in ("__MACOSX", "$RECYCLE.BIN", "red/@eaDir", "red/.ipynb_checkpoints"):
+        (folder / place).mkdir()
+        Image.new("RGB", (1, 1)).save(folder / place / "x.png")
+    data = ImageFolder(folder)
+    assert data.class_names == ["blue", "green", "red"]
+    assert len(data) == 6
+    assert data.verify() == []
+
+
+def test_folders_that_link_to_each_other(folder):
+    (folder / "red" / "more" / "up").symlink_to(folder / "red", target_is_directory=True)
+    assert len(ImageFolder(folder)) == 6
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_missing_files_of_a_list_are_said_before_anything_is_read(folder, warnings, good):
+    lines = [f"red/{i}.png 0\n" for i in range(10)] + ["red/a b.png 0\n"] * good
+    (folder / "list.txt").write_text("".join(lines))
+    message = rf"10 of the {10 + good} files that .*list.txt names are missing, such as .*0.png: paths are relative to"
+    with pytest.raises(FileNotFoundError, match=message):
+        ImageFolder(folder, train=False, list_file=folder / "list.txt")
+    if good:
+        assert len(ImageFolder(folder, list_file=folder / "list.txt")) == 11
+        assert "10 of the 11 files" in warnings[0]
+    else:
+        with pytest.raises(FileNotFoundError, match=message):
+            ImageFolder(folder, list_file=folder / "list.txt")
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_classes", "advice"),
+    [
+        ("123", 3, "labels go up to 3, and none is below 1. .*subtract 1 from each.*set Arch.num_classes=4"),
+        ("345", 3, "none is below 3. .*subtract 3 from each"),
+        ("013", 3, r"the data has 4 classes, of which 1 have no image \(the first is 2\).*set Arch.num_classes=4"),
+        ("012", 4, "the data has 3 classes .*set Arch.num_classes=3"),
+    ],
+)
+def test_advice_about_labels_with_gaps(folder, warnings, labels, num_classes, advice):
+    (folder / "list.txt").write_text("".join(f"red/a b.png {label}\n" for label in labels))
+    data = ImageFolder(folder, list_file=folder / "list.txt")
+    with pytest.raises(ValueError, match=f"Arch.num_classes is {num_classes}, but .*{advice}"):
+        check_num_classes({"Arch": {"num_classes": num_classes}}, data)
+    assert (labels == "012") == (not warnings)
+    check_num_classes({"Arch": {"num_classes": data.num_classes}}, data)
+
+
+def test_16_bits_in_grey_and_colour(folder):
+    Image.fromarray(np.full((4, 6), 257 * 99, np.uint16)).save(folder / "blue" / "a b.png")
+    for mode in ("L", "RGB"):
+        assert (np.asarray(ImageFolder(folder, image_mode=mode)[0][0]) == 99).all()

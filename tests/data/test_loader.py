@@ -118,7 +118,7 @@ def test_images_of_different_sizes(tmp_path, num_workers):
         (tmp_path / "class").mkdir(exist_ok=True)
         Image.new("RGB", size).save(tmp_path / "class" / f"{number}.png")
     cfg = config(num_workers, ["ToArray"], name="ImageFolder", root=str(tmp_path))
-    with pytest.raises(ValueError, match=r"differ in size \(3x8x8, 3x9x8\)"):
+    with pytest.raises(ValueError, match=r"differ in size \(3x8x8, 3x9x8\).*`Resize: {size: \[H, W\]}`"):
         list(build_loader(cfg, "Eval"))
 
 
@@ -132,9 +132,46 @@ def test_broken_images_are_counted_whoever_loads_them(tmp_path, num_workers):
     cfg["DataLoader"]["Eval"]["transforms"] = [{"Resize": {"size": [8, 8]}}, "ToArray"]
     loader = build_loader(cfg, "Eval")
     ((images, labels),) = load(loader)
-    assert labels.tolist() == [0, 0, 1]
-    assert images.reshape(3, -1).max(1).tolist() == pytest.approx([9 / 255, 0, 9 / 255])
+    assert labels.tolist() == [0, 1]
+    assert images.reshape(2, -1).max(1).tolist() == pytest.approx([9 / 255, 9 / 255])
     assert loader.dataset.broken == [str(tmp_path / "a" / "1.png")]
+
+
+def test_a_batch_of_which_nothing_can_be_read_is_left_out(tmp_path):
+    (tmp_path / "a").mkdir()
+    for number in range(5):
+        Image.new("RGB", (8, 8)).save(tmp_path / "a" / f"{number}.png")
+    for number in (0, 1, 2):
+        (tmp_path / "a" / f"{number}.png").write_bytes(b"")
+    cfg = config(0, ["ToArray"], name="ImageFolder", root=str(tmp_path))
+    cfg["DataLoader"]["Eval"]["batch_size"] = 2
+    loader = build_loader(cfg, "Eval")
+    assert [len(labels) for _, labels in load(loader)] == [1, 1]
+    assert [index for index, _ in loader.dataset.readable(9)] == [3, 4]
+    assert [index for index, _ in loader.dataset.readable(1)] == [3]
+    for number in (3, 4):
+        (tmp_path / "a" / f"{number}.png").write_bytes(b"")
+    with pytest.raises(ValueError, match="none of the 5 samples can be read, such as .*0.png"):
+        next(loader.dataset.readable(1))
+
+
+@pytest.mark.parametrize(
+    ("transforms", "problem"),
+    [
+        (
+            [{"RandomCrop": {"size": 20}}],
+            "the crop of 20x20 does not fit into 8x8.*Resize: {size: .20, 20.}.*pad_if_needed",
+        ),
+        (["RandomCropPair"], "transform RandomCropPair"),
+    ],
+)
+def test_a_transform_that_fails_names_the_file(tmp_path, transforms, problem):
+    (tmp_path / "a").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a" / "0.png")
+    transforms = [{"RandomCropPair": {"size": 4}} if step == "RandomCropPair" else step for step in transforms]
+    cfg = config(0, [*transforms, "ToArray"], name="ImageFolder", root=str(tmp_path))
+    with pytest.raises(ValueError, match=f"0.png: .*{problem}"):
+        list(build_loader(cfg, "Train"))
 
 
 def test_works_in_paddle_model():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
 
 import numpy as np
 import paddle
 import pytest
 
 from ppeffconv.config import load_config
+from ppeffconv.engine.evaluator import describe_result
 from ppeffconv.engine.exporter import export
 from ppeffconv.engine.images import find_images, predict_images
 from ppeffconv.engine.inference import evaluate_run, export_run, exported_parts, load_network, network_parts
@@ -87,3 +89,50 @@ def test_without_the_engine_the_export_is_a_stock_one(run, monkeypatch, caplog):
     cfg = load_config(run.run_dir / "config.yaml")
     assert Predictor(export_run(cfg)).info["engine"] is False
     assert "a stock export, which is slower: PPEFFCONV_OPS=reference switches it off" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["renamed", "added", "reordered"])
+def test_class_names_are_those_of_the_weights_or_an_error(run, image_root, tmp_path, change):
+    root = tmp_path / "data"
+    shutil.copytree(image_root / "eval", root)
+    options = [f"DataLoader.Eval.dataset.root={root}"]
+    said = "the evaluation data 3, and only .*best has dark and only the evaluation data has pale"
+    if change == "renamed":
+        (root / "dark").rename(root / "pale")
+    elif change == "added":
+        shutil.copytree(root / "light", root / "medium")
+        said = "the evaluation data 4, and only the evaluation data has medium"
+    else:
+        options += ["DataLoader.Eval.dataset.class_names=[light, dark, grey]"]
+        said = "the evaluation data 3, and their order differs: class 0 is dark there and light here"
+    cfg = load_config(run.run_dir / "config.yaml", options)
+    for use in (load_network, evaluate_run, export_run, network_parts):
+        with pytest.raises(ValueError, match=rf"has 3 classes and {said}.*class_names, or train anew"):
+            use(cfg, weights=run.run_dir / "best")
+
+
+def broken(root, count):
+    """Add copies of a good evaluation image and as many empty files as asked for."""
+    for number in range(200):
+        shutil.copy(root / "dark" / "0.png", root / "dark" / f"good{number}.png")
+    for number in range(count):
+        (root / "dark" / f"bad{number}.png").write_bytes(b"")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_evaluation_of_what_cannot_be_read(run, image_root, tmp_path, workers):
+    root = tmp_path / "data"
+    shutil.copytree(image_root / "eval", root)
+    options = [f"DataLoader.Eval.dataset.root={root}", f"DataLoader.Eval.num_workers={workers}"]
+    cfg = load_config(run.run_dir / "config.yaml", options)
+    broken(root, 2)
+    result = evaluate_run(cfg)
+    assert (result["samples"], result["broken"]) == (209, 2)
+    assert describe_result(result).endswith("| samples 209 | broken 2")
+    broken(root, 3)
+    with pytest.raises(ValueError, match=r"3 of the 212 evaluation samples cannot be read, such as .*bad0.png.*1 %"):
+        evaluate_run(cfg)
+    for file in root.rglob("*.png"):
+        file.write_bytes(b"")
+    with pytest.raises(ValueError, match="none of the 212 samples can be read"):
+        evaluate_run(cfg)

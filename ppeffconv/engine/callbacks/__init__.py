@@ -1,5 +1,6 @@
 """Callbacks of training, each of use in any ``paddle.Model.fit`` as well."""
 
+from .broken import BrokenSamples
 from .checkpointing import Checkpoints
 from .ema import EMA
 from .evaluation import Evaluation
@@ -12,6 +13,7 @@ from .visualdl import VisualDL
 
 __all__ = [
     "EMA",
+    "BrokenSamples",
     "Checkpoints",
     "Evaluation",
     "FiniteLoss",

@@ -10,7 +10,7 @@ from paddle import nn
 
 from ...utils.logger import get_logger
 from ..distributed import share_statistics
-from ..evaluator import evaluate
+from ..evaluator import describe_result, evaluate
 from .base import RunCallback
 from .ema import EMA
 
@@ -53,6 +53,5 @@ class Evaluation(RunCallback):
             share_statistics(net)
             result = self.evaluator(net, self.loader)
         logs.update({f"eval_{name}": value for name, value in result.items()})
-        figures = " | ".join(f"{name} {value:.4f}" for name, value in result.items() if name != "samples")
         weights = " (averaged weights)" if self.ema else ""
-        get_logger().info(f"evaluation after epoch {epoch + 1}{weights}: {figures} | samples {result['samples']}")
+        get_logger().info(f"evaluation after epoch {epoch + 1}{weights}: {describe_result(result)}")

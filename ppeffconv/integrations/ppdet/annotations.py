@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import cv2
 from PIL import Image, ImageFile
 
+from ...data.image_files import UnreadableImageError, read_image
 from ...utils.files import replacing
 from ...utils.logger import get_logger
 
@@ -76,13 +76,12 @@ def damage(path: Path) -> str:
 def _decoding_error(path: Path) -> str:
     tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False  # PaddleDetection sets it
     try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        return str(error)
+        read_image(path)
+    except UnreadableImageError as error:
+        return str(error).removeprefix(f"cannot read image {path}: ")
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
-    return "" if cv2.imread(str(path)) is not None else "OpenCV cannot read it"
+    return ""
 
 
 def _read(annotation: Path, num_classes: int) -> dict[str, Any]:

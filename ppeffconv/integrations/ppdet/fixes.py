@@ -13,6 +13,7 @@ from PIL import ImageFile
 from ...data.process_loader import ProcessLoader
 from ...utils.files import replacing
 from ..compat import ModuleProxy, at_least_1d, concat, require
+from .reader import read_sample
 
 SMALLEST = 1e-3  # side of a box in pixels
 
@@ -23,7 +24,7 @@ def apply() -> None:
     - Its models concatenate and add tensors of which some have no axes, which Paddle up to 2.4 made [1].
     - RoIAlign of the stock configurations divides by zero where a box has no area: see `roi_align`.
     - Its drawings measure text by a method that Pillow 10 dropped.
-    - An image that cannot be decoded is named; a checkpoint replaces the former one only when it is written.
+    - Images are read by `read_sample`; a checkpoint replaces the former one only when it is written.
     - Batches are made by `ProcessLoader`: with its own loader, an error in one leaves the run waiting.
 
     Raises:
@@ -45,7 +46,7 @@ def apply() -> None:
         visualizer.ImageDraw = ModuleProxy(visualizer.ImageDraw, Draw=_draw)
         checkpoint.paddle = ModuleProxy(paddle, save=_save)
         reader.DataLoader = ProcessLoader
-        Decode.apply = _naming_the_image(Decode.apply)
+        Decode.apply = _by_our_reader(Decode.apply)
 
 
 def _import() -> None:
@@ -103,14 +104,15 @@ def _save(obj: Any, path: str, *args: Any, **kwargs: Any) -> None:
         paddle.save(obj, str(temporary), *args, **kwargs)
 
 
-def _naming_the_image(decode: Any) -> Any:
+def _by_our_reader(decode: Any) -> Any:
     @functools.wraps(decode)
     def apply(self: Any, sample: dict[str, Any], context: Any = None) -> Any:
-        file = sample.get("im_file", "given as bytes")
+        if "image" not in sample:
+            return read_sample(sample)
         try:
             return decode(self, sample, context)
         except AttributeError:  # it goes on with the undecoded bytes
-            raise ValueError(f"the image {file} cannot be decoded: it is damaged or not an image") from None
+            raise ValueError("an image given as bytes cannot be decoded: it is damaged or not an image") from None
 
     return apply
 

@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 from paddle.io import Dataset
 from paddleseg.utils import logger
-from PIL import Image, ImageOps
 
-from ...data.image_folder import UNREADABLE
+from ...data import image_files
+from ...data.image_files import UnreadableImageError
 
 SHOWN = 5  # file names in a message
-
-
-class UnreadableImageError(RuntimeError):
-    """An image is damaged or no image at all."""
 
 
 class CheckedReading:
@@ -123,19 +119,12 @@ def check_dataset(dataset: Dataset, train: bool, log: Path) -> Dataset:
 def read_image(path: str, channels: int) -> np.ndarray:
     """Read an image as PaddleSeg's transforms take it: float32 in 0 to 255, [H, W, 3] in BGR, or [H, W] for 1 channel.
 
-    Grey, palette and transparent images are converted, 16-bit ones lose their lower byte, as OpenCV does it.
+    What a file becomes is said in `data.image_files`.
 
     Raises:
         UnreadableImageError: the file is truncated, damaged or no image.
     """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):
-                image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-            pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"), dtype=np.float32)
-    except UNREADABLE as error:
-        raise UnreadableImageError(f"cannot read image {path}: {error}") from None
+    pixels = np.asarray(image_files.read_image(path, "RGB" if channels == 3 else "L"), dtype=np.float32)
     return np.ascontiguousarray(pixels[..., ::-1]) if channels == 3 else pixels
 
 
@@ -146,11 +135,7 @@ def read_labels(path: str, num_classes: int, ignore_index: int) -> np.ndarray:
         UnreadableImageError: the file is truncated, damaged or no image.
         ValueError: it is a colour image, or has values that are neither a class nor ``ignore_index``.
     """
-    try:
-        with Image.open(path) as file:
-            labels = np.asarray(file)
-    except UNREADABLE as error:
-        raise UnreadableImageError(f"cannot read label {path}: {error}") from None
+    labels = image_files.read_values(path)
     if labels.ndim != 2:
         raise ValueError(
             f"label {path} is a colour image {list(labels.shape)}; expected one value per pixel, 0 to {num_classes - 1}"

@@ -76,7 +76,7 @@ def test_nothing_readable(data):
 
 def test_a_truncated_file_stops_an_evaluation(data):
     truncate(data / "val1.png")
-    with pytest.raises(RuntimeError, match="cannot read image .*val1.png"):
+    with pytest.raises(ValueError, match="cannot read image .*val1.png"):
         open_set(data, "val")[1]
 
 
