@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,25 @@ from ..utils.files import replacing
 from ..utils.logger import get_logger
 
 Command = Callable[[argparse.Namespace], None]
+# what Python raises where a toolkit gets a value that it did not think of
+SLIPS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+
+
+@contextmanager
+def unfit_settings(toolkit: str) -> Iterator[None]:
+    """Turn what a toolkit raises while it builds something from a configuration into a ValueError that says so."""
+    try:
+        yield
+    except (*SLIPS, ValueError) as error:
+        raise ValueError(f"{toolkit} cannot be built from this configuration: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """The kind, the text and the place of an error, in one line."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())
+    file = Path(place.filename)
+    return f"{type(error).__name__}: {text} ({file.parent.name}/{file.name}, line {place.lineno})"
 
 
 def endless(batches: Iterable[Any]) -> Iterator[Any]:
@@ -77,13 +98,19 @@ class Commands:
         """Register the networks, and run what was asked for.
 
         Raises:
-            RuntimeError: the toolkit is not installed, or another version of it is.
+            RuntimeError: the toolkit is not installed, another version of it is, or it has failed in the midst.
         """
         try:
             import_module(self.package).register()
         except ImportError as error:
             raise RuntimeError(str(error)) from None
-        args.run(args)
+        try:
+            args.run(args)
+        except SLIPS as error:
+            raise RuntimeError(
+                f"the toolkit has failed, most often for a value in the configuration that it did not expect: "
+                f"{_told(error)}; PPEFFCONV_DEBUG=1 shows where"
+            ) from error
 
     def run(self) -> None:
         """Read the command line, and leave with an exit code (see `cli.run`)."""

@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 from ...data.image_files import UnreadableImageError, read_image
 from ...utils.files import replacing
 from ...utils.logger import get_logger
+from ..places import how_to_get
 
 TOLERANCE = 1.0  # pixels by which a box may stand out of its image, as some of COCO's do
 
@@ -31,11 +32,14 @@ def sound_copy(annotation: Path, image_dir: Path, num_classes: int, target: Path
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ValueError: it is not a COCO file, it has more categories than the detector, or nothing is left.
+        ValueError: it is not a COCO file, it has another number of categories than the detector, or no image or no
+            box is left.
     """
     content = _read(annotation, num_classes)
     if not image_dir.is_dir():
-        raise FileNotFoundError(f"no image folder {image_dir}; see image_dir and dataset_dir in the configuration")
+        raise FileNotFoundError(
+            f"no image folder {image_dir}{how_to_get(image_dir)}; see image_dir and dataset_dir in the configuration"
+        )
     counts: Counter[str] = Counter()
     images = [image for image in content["images"] if _usable(image, image_dir, counts)]
     sizes = {image["id"]: (image["width"], image["height"]) for image in images}
@@ -47,13 +51,46 @@ def sound_copy(annotation: Path, image_dir: Path, num_classes: int, target: Path
             boxes.append(box)
     if not images:
         raise ValueError(f"{annotation}: none of its {len(content['images'])} images in {image_dir} can be used")
+    if all(box["iscrowd"] for box in boxes):
+        raise ValueError(
+            f"{annotation}: none of its {len(content.get('annotations', []))} boxes can be used to train or to judge a "
+            f"detector{_listed(counts)}{f', {len(boxes)} of crowds' if boxes else ''}"
+        )
     if not counts:
         return annotation
     with replacing(target) as temporary:
         temporary.write_text(json.dumps({**content, "images": images, "annotations": boxes}), encoding="utf-8")
-    found = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
-    get_logger().warning(f"{annotation}: {found}; {len(images)} images with {len(boxes)} boxes are used: {target}")
+    get_logger().warning(
+        f"{annotation}{_listed(counts)}; {len(images)} images with {len(boxes)} boxes are used: {target}"
+    )
     return target
+
+
+def categories(annotation: Path) -> dict[int, str]:
+    """The categories of a COCO file in the order of a detector's classes: id -> name."""
+    content = json.loads(annotation.read_text(encoding="utf-8"))
+    return {row["id"]: str(row.get("name", row["id"])) for row in content["categories"]}
+
+
+def check_same_classes(train: Path, evaluation: Path) -> None:
+    """Refuse to evaluate on other classes than are trained: PaddleDetection goes by their order alone.
+
+    Raises:
+        ValueError: ids or names of the categories of the two COCO files differ.
+    """
+    first, second = categories(train), categories(evaluation)
+    if list(first.items()) != list(second.items()):
+        pairs = zip([*first.items(), None], [*second.items(), None])
+        a, b = next((a, b) for a, b in pairs if a != b)
+        raise ValueError(
+            f"the categories of {train} and {evaluation} must be the same, in the same order: they have {len(first)} "
+            f"and {len(second)}, and differ first in {a} and {b} (id, name)"
+        )
+
+
+def _listed(counts: Counter[str]) -> str:
+    found = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+    return f": {found}" if found else ""
 
 
 def damage(path: Path) -> str:
@@ -86,7 +123,10 @@ def _decoding_error(path: Path) -> str:
 
 def _read(annotation: Path, num_classes: int) -> dict[str, Any]:
     if not annotation.is_file():
-        raise FileNotFoundError(f"no annotation file {annotation}; see anno_path and dataset_dir in the configuration")
+        raise FileNotFoundError(
+            f"no annotation file {annotation}{how_to_get(annotation)}; see anno_path and dataset_dir in the "
+            "configuration"
+        )
     try:
         content = json.loads(annotation.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -95,7 +135,7 @@ def _read(annotation: Path, num_classes: int) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{annotation}: not a COCO file: it has no {' and no '.join(missing)}")
     number = len(content["categories"])
-    if number > num_classes:
+    if number != num_classes:  # one too many would be a class that nothing trains, and no evaluation can name
         raise ValueError(
             f"{annotation} has {number} categories, but num_classes is {num_classes}: -o num_classes={number}"
         )

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 from ppdet.engine.callbacks import Callback, Checkpointer, VisualDLWriter
 
-from ...engine.callbacks.visualdl_log import rewind
-from ...engine.callbacks.visualdl_writer import DirectLogWriter
 from ...engine.distributed import rank
 from ...layers import set_temperature, temperature_at
 from ...utils.files import replacing
+from ..curves import continued_curves
+from ..strict import finite
 from . import checkpoints
-from .config import run_dir
+from .config import HISTORY, run_dir
 from .cost import Cost
 
-HISTORY = "history.jsonl"
 STATS = ("AP", "AP50", "AP75", "APs", "APm", "APl")  # the first six of pycocotools
 
 
@@ -105,14 +104,13 @@ class Curves(VisualDLWriter):
         self.vdl_loss_step = self.model.start_epoch * status["steps_per_epoch"]
         self.vdl_mAP_step = len([row for row in read(run_dir(self.model.cfg) / HISTORY) if "AP" in row])
         if rank() == 0:
-            folder = Path(self.model.cfg["vdl_log_dir"])
-            self.vdl_writer = DirectLogWriter(folder, rewind(folder, self.vdl_loss_step - 1))
+            self.vdl_writer = continued_curves(Path(self.model.cfg["vdl_log_dir"]), self.vdl_loss_step - 1)
 
 
 def append(folder: Path, row: dict[str, Any]) -> None:
     """Add a row to the history of the run in ``folder``."""
     with (folder / HISTORY).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps(finite(row), allow_nan=False) + "\n")
 
 
 def final_score(folder: Path, epochs: int) -> dict[str, Any] | None:

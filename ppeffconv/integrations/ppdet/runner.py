@@ -13,13 +13,14 @@ from ppdet.engine import Trainer
 from ppdet.utils.checkpoint import load_weight
 
 from ... import accelerate
-from ...engine.distributed import join, rank
+from ...engine.distributed import join, processes, rank
 from ...engine.images import find_images
 from ...engine.rng import seed_everything
 from ...layers import exempt_from_decay
 from ...utils.logger import get_logger
+from ..commands import unfit_settings
 from . import callbacks, checkpoints, config
-from .annotations import damage, sound_copy
+from .annotations import check_same_classes, damage, sound_copy
 from .cost import Cost
 from .deployed import deploy_features
 from .reader import SeededEpochs
@@ -42,15 +43,19 @@ class EffConvTrainer(Trainer):
     """
 
     def __init__(self, cfg: Any, mode: str) -> None:
-        config.run_dir(cfg).mkdir(parents=True, exist_ok=True)
-        Path(cfg["output_eval"]).mkdir(parents=True, exist_ok=True)
         paddle.set_device("gpu" if cfg["use_gpu"] else "cpu")
         join()
         seed_everything(cfg["seed"])
-        for name in MODES[mode]:
-            _check_data(cfg, name)
-        with unique_name.guard():  # the optimizer's state is saved by names, which must not depend on what was before
+        files = [file for name in MODES[mode] if (file := _check_data(cfg, name))]
+        if len(files) > 1:
+            check_same_classes(*files)
+        with unique_name.guard(), unfit_settings("PaddleDetection"):  # the optimizer's state is saved by names
             super().__init__(cfg, mode)
+        if mode == "train" and not len(self.loader):
+            raise ValueError(
+                f"TrainReader.batch_size {cfg['TrainReader']['batch_size']} is more than the {len(self.dataset)} "
+                f"training images of a process{_processes()}: no batch would be whole, and no step be made"
+            )
         if self.optimizer is not None:
             exempt_from_decay(self.optimizer, self.model)
         if cfg["accelerate"] and not cfg["use_gpu"]:
@@ -67,6 +72,10 @@ class EffConvTrainer(Trainer):
         self.register_callbacks([callbacks.SamplingTemperature(self), callbacks.History(self)])
         if curves:
             self.register_callbacks([callbacks.Curves(self)])
+
+    def _init_metrics(self, validate: bool = False) -> None:
+        Path(self.cfg["output_eval"]).mkdir(parents=True, exist_ok=True)
+        super()._init_metrics(validate)
 
     def _reset_metrics(self) -> None:
         self.scores = callbacks.scores(self._metrics)
@@ -94,6 +103,8 @@ def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:
         ValueError: the folder holds a run already, or random weights would be frozen.
         FileNotFoundError: data or checkpoint are missing.
     """
+    if "epoch" not in cfg:
+        raise ValueError(f"{cfg['filename']}: epoch is missing: it has no default, please set it")
     folder = config.run_dir(cfg)
     found = checkpoints.newest(folder) if resume == "auto" else None
     checkpoint = found[0] if found else None if resume == "auto" else resume
@@ -101,10 +112,12 @@ def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:
         raise ValueError(f"{folder} holds a run: continue it with --resume, or give another -o save_dir=")
     if checkpoint is None:
         _check_frozen(cfg)
+    settings = config.dump(cfg)  # before paths are put in it that only hold here
     trainer = EffConvTrainer(cfg, "train")
+    folder.mkdir(parents=True, exist_ok=True)
     _log_to(folder / "train.log")
     if rank() == 0:
-        config.save(cfg, folder / f"{cfg['filename']}.yaml")
+        config.write(settings, folder / f"{cfg['filename']}.yaml")
     if checkpoint is not None:
         _exists(checkpoint)
         trainer.resume_weights(checkpoint)
@@ -185,20 +198,26 @@ def _check_frozen(cfg: Any) -> None:
         )
 
 
-def _check_data(cfg: Any, name: str) -> None:
-    """Have a COCO data set read a copy of its annotations that is sound, where it is not."""
+def _processes() -> str:
+    return f" (of {processes()})" if processes() > 1 else ""
+
+
+def _check_data(cfg: Any, name: str) -> Path | None:
+    """Have a COCO data set read a copy of its annotations that is sound, where it is not; returns what it reads."""
     data = cfg.get(name)
     settings = data if isinstance(data, (dict, SchemaDict)) else vars(data) if data is not None else {}
     kind = settings.get("name", type(data).__name__)
-    if kind != "COCODataSet" or not settings.get("anno_path"):
-        return
+    if kind != "COCODataSet":
+        return None
+    if not settings.get("anno_path"):
+        raise ValueError(f"{name}.anno_path must name a COCO file, got {settings.get('anno_path')!r}")
     folder = Path(settings.get("dataset_dir") or "")
     target = config.run_dir(cfg) / f"{name}.json"
-    used = sound_copy(
-        folder / settings["anno_path"], folder / settings.get("image_dir", ""), cfg["num_classes"], target
-    )
+    images = folder / (settings.get("image_dir") or "")
+    used = sound_copy(folder / settings["anno_path"], images, cfg["num_classes"], target)
     if used == target:
         settings["anno_path"] = str(target.resolve())
+    return used
 
 
 def _log_to(path: Path) -> None:

@@ -87,10 +87,7 @@ def measure_runs(folders: Sequence[Path], rounds: int = 20) -> None:
 
 
 def _open(folder: Path) -> dict[str, Any]:
-    file = folder / f"{folder.name}.yaml"
-    if not file.is_file():
-        raise FileNotFoundError(f"{folder} holds no run: there is no {file.name}")
-    cfg = config.load(file, ["EvalReader.batch_size=1"])
+    cfg = config.load(config.file_of(folder), ["EvalReader.batch_size=1"])
     score = callbacks.final_score(folder, cfg["epoch"])
     if score is None:
         raise FileNotFoundError(f"{folder} holds no finished run: train it to its end first")

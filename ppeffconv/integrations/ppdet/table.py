@@ -8,12 +8,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import yaml
-
 from ...utils.machine import title
 from ...utils.markers import write_between
 from ...utils.tables import spread
-from . import callbacks
+from . import callbacks, config
 from .speed import MEASURED
 
 MARKER = "detection"
@@ -29,7 +27,7 @@ def collect(root: Path) -> list[dict[str, Any]]:
     runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for history in sorted(root.rglob(callbacks.HISTORY)):
         folder = history.parent
-        settings = yaml.safe_load((folder / f"{folder.name}.yaml").read_text(encoding="utf-8"))
+        settings = config.settings_of(folder)
         score = callbacks.final_score(folder, settings["epoch"])
         if score is not None:
             speed = folder / MEASURED

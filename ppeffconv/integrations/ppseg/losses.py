@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from itertools import count
 from typing import Any
 
 from paddle import Tensor, nn
@@ -30,6 +32,32 @@ def join_auxiliary_losses(model: nn.Layer) -> None:
         loss_list = compute(logits_list, losses, data)
         for backbone in backbones:
             loss_list = [*loss_list, *weighted_losses(backbone.net, backbone.auxiliary)]
+        return loss_list
+
+    model.loss_computation = loss_computation
+
+
+def guard_losses(model: nn.Layer, step: int = 0) -> None:
+    """Have PaddleSeg's loop end with an error where the loss is no number, instead of saving what it makes of weights.
+
+    Args:
+        model: in training; see `join_auxiliary_losses`, which comes before.
+        step: steps that are done already.
+
+    Raises (in training):
+        RuntimeError: the loss is NaN or infinite; the message has its step.
+    """
+    compute = getattr(model, "loss_computation", _stock_losses)
+    steps = count(step + 1)
+
+    def loss_computation(logits_list: list[Tensor], losses: dict[str, Any], data: dict[str, Tensor]) -> list[Tensor]:
+        loss_list, number = compute(logits_list, losses, data), next(steps)
+        value = sum(float(loss) for loss in loss_list)
+        if not math.isfinite(value):
+            raise RuntimeError(
+                f"the loss is {value} in step {number}; checkpoints are untouched. Try a lower "
+                "lr_scheduler.learning_rate, or more lr_scheduler.warmup_iters"
+            )
         return loss_list
 
     model.loss_computation = loss_computation

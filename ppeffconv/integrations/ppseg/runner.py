@@ -23,9 +23,13 @@ from ...models.cost import CostOfImages
 from ...utils.device import device_name
 from ...utils.files import replacing
 from ...weights import load_weights, read_file
-from .losses import SamplingTemperature, join_auxiliary_losses
+from ..commands import SLIPS
+from ..curves import continuing
+from ..places import how_to_get
+from ..strict import finite
+from .losses import SamplingTemperature, guard_losses, join_auxiliary_losses
 from .reading import CheckedReading, UnreadableImageError, check_dataset, read_image, skipped
-from .settings import RunConfig
+from .settings import PLACES, RunConfig
 
 PARAMS, OPTIMIZER = "model.pdparams", "model.pdopt"
 SKIPPED_FILE, RESULT_FILE, CONFIG_FILE = "skipped.txt", "result.json", "config.yaml"
@@ -113,11 +117,15 @@ def _run(cfg: RunConfig, resume: str | None) -> Path:
     model = _build(lambda: builder.model)
     train_set = _dataset(builder, cfg, train=True)
     val_set = _dataset(builder, cfg, train=False) if cfg.val_dataset_cfg else None
+    if len(train_set) < cfg.batch_size:  # the loop drops what does not fill a batch, and would wait for ever
+        raise ValueError(f"batch_size {cfg.batch_size} is more than the {len(train_set)} training samples")
     prepare(model, cfg, step)
+    guard_losses(model, step)
     set_seed(cfg.run["seed"] + step)  # a resumed run draws other noise than its beginning
     _write_text(folder / CONFIG_FILE, str(cfg))
     if step < cfg.iters:
-        _train(cfg, builder, model, train_set, val_set, checkpoint)
+        with continuing(step):
+            _train(cfg, builder, model, train_set, val_set, checkpoint)
     else:
         load_weights(model, checkpoint / PARAMS)
     bad = skipped(folder / SKIPPED_FILE)
@@ -126,7 +134,7 @@ def _run(cfg: RunConfig, resume: str | None) -> Path:
     facts = {"command": cfg.command, "iters": cfg.iters, "seed": cfg.run["seed"], "skipped": len(bad)}
     if val_set is not None:
         facts |= _metrics(cfg, model, val_set)
-        _write_text(folder / RESULT_FILE, json.dumps(facts, indent=1))
+        _write_text(folder / RESULT_FILE, json.dumps(finite(facts), indent=1, allow_nan=False))
     return folder
 
 
@@ -138,8 +146,6 @@ def _train(
     val_set: Dataset | None,
     checkpoint: Path | None,
 ) -> None:
-    if len(train_set) < cfg.batch_size:  # the loop drops what does not fill a batch, and would wait for ever
-        raise ValueError(f"batch_size {cfg.batch_size} is more than the {len(train_set)} training samples")
     options = {key: cfg.run[key] for key in ("save_interval", "log_iters", "keep_checkpoint_max", "num_workers")}
     paddleseg.core.train(
         model,
@@ -181,6 +187,11 @@ def _options(cfg: RunConfig, function: Callable) -> dict[str, Any]:
 
 
 def _dataset(builder: SegBuilder, cfg: RunConfig, train: bool) -> Dataset:
+    block = cfg.train_dataset_cfg if train else cfg.val_dataset_cfg
+    for key in PLACES:
+        if (place := block.get(key)) and not Path(place).exists():
+            name = "train_dataset" if train else "val_dataset"
+            raise FileNotFoundError(f"no {name}.{key} {place}{how_to_get(place)}")
     dataset = _build(lambda: builder.train_dataset if train else builder.val_dataset)
     return check_dataset(dataset, train, cfg.run_dir / SKIPPED_FILE)
 
@@ -230,8 +241,8 @@ def _build(make: Callable[[], Any]) -> Any:
         if isinstance(root, FileNotFoundError):
             raise root from None
         raise ValueError(str(root).strip().splitlines()[-1]) from None
-    except (AssertionError, TypeError) as error:
-        raise ValueError(str(error)) from None
+    except SLIPS as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def _is_readable(path: str) -> bool:

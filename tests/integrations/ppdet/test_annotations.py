@@ -95,6 +95,19 @@ def test_a_size_that_is_not_told_is_read(check):
     ("change", "num_classes", "message"),
     [
         (lambda c: None, 2, "has 3 categories, but num_classes is 2: -o num_classes=3"),
+        (lambda c: None, 4, "has 3 categories, but num_classes is 4: -o num_classes=3"),
+        (lambda c: c.update(annotations=[]), 3, "none of its 0 boxes can be used"),
+        (lambda c: c.pop("annotations"), 3, "none of its 0 boxes can be used"),
+        (
+            lambda c: [b.update(iscrowd=1) for b in c["annotations"]],
+            3,
+            "none of its 8 boxes can be used.*, 8 of crowds",
+        ),
+        (
+            lambda c: [b.update(bbox=[1, 1, 0, 5]) for b in c["annotations"]],
+            3,
+            "none of its 8 .*: 8 boxes without area",
+        ),
         (lambda c: c.pop("images"), 3, "not a COCO file: it has no images"),
         (lambda c: c.update(images=[]), 3, "none of its 0 images"),
     ],
@@ -102,6 +115,26 @@ def test_a_size_that_is_not_told_is_read(check):
 def test_what_cannot_be_used_at_all(check, change, num_classes, message):
     with pytest.raises(ValueError, match=message):
         check(change, num_classes)
+
+
+def test_other_classes_in_the_evaluation(load, coco):
+    from ppeffconv.integrations.ppdet import runner
+
+    content = json.loads((coco / "boxes.json").read_text())
+    content["categories"][1]["name"] = "another"
+    (coco / "val.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"must be the same.* differ first in \(5, 'kind 5'\) and \(5, 'another'\)"):
+        runner.train(load("EvalDataset.anno_path=val.json"))
+
+
+def test_missing_scenes_are_named(tmp_path):
+    from ppeffconv.integrations.ppdet.annotations import sound_copy
+
+    folder = tmp_path / "scenes"
+    with pytest.raises(
+        FileNotFoundError, match=rf"make the scenes with `python tools/make_scenes.py --output {folder}`"
+    ):
+        sound_copy(folder / "annotations" / "a.json", folder / "images", 3, tmp_path / "copy.json")
 
 
 def test_no_such_file_or_folder(coco):

@@ -77,7 +77,7 @@ def test_a_saved_configuration_is_the_same(tmp_path):
     cfg = load(FILES[0], "EffConvResNet.name=sp_resnet18", "LearningRate.base_lr=1e-3")
     assert cfg["LearningRate"]["base_lr"] == 0.001
     path = tmp_path / FILES[0].name
-    config.save(cfg, path)
+    config.write(config.dump(cfg), path)
     before = {key: dict(value) if isinstance(value, dict) else value for key, value in cfg.items()}
     again = load(path)
     assert {key: again[key] for key in before} == before
@@ -89,6 +89,34 @@ def test_a_saved_configuration_is_the_same(tmp_path):
         ("epochs=2", "unknown key 'epochs'. Did you mean 'epoch'"),
         ("EffConvResNet.nmae=resnet18", "has no argument 'nmae'. Did you mean 'name'"),
         ("epoch", "expected KEY=VALUE"),
+        ("epoch=0", r"-o epoch=0: epoch must be > 0, got 0 \(int\)"),
+        ("epoch=1.5", "epoch must be a whole number"),
+        ("epoch='2'", "epoch must be a whole number"),
+        ("epoch=null", r"epoch must be a whole number .*, got nothing \(null\)"),
+        ("num_classes='10'", r"num_classes must be a whole number .*, got '10' \(str\)"),
+        ("seed=99999999999999999999", "seed must be a whole number below 2"),
+        ("seed=-1", "seed must be >= 0"),
+        ("snapshot_epoch=0", "snapshot_epoch must be > 0"),
+        ("log_iter=0", "log_iter must be > 0"),
+        ("worker_num=two", "worker_num must be a whole number"),
+        ("keep_checkpoints=-1", "keep_checkpoints must be > 0"),
+        ("save_dir=5", "save_dir must be a text, got 5"),
+        ("save_dir=null", "save_dir must be a text"),
+        ("accelerate=maybe", "accelerate must be true or false"),
+        ("TrainReader.batch_size=0", r"TrainReader.batch_size must be > 0, got 0"),
+        ("TrainReader.batch_size=2.5", "TrainReader.batch_size must be a whole number"),
+        ("EvalReader.batch_size=null", "EvalReader.batch_size must be a whole number"),
+        ("TrainReader.shuffle=1", "TrainReader.shuffle must be true or false, got 1"),
+        ("LearningRate.base_lr=fast", "LearningRate.base_lr must be a number, got 'fast'"),
+        ("LearningRate.base_lr=.nan", "LearningRate.base_lr must be a number"),
+        ("OptimizerBuilder.clip_grad_by_norm=-1", "clip_grad_by_norm must be > 0"),
+        ("RPNHead.anchor_generator=7", "RPNHead"),
+        ("EffConvResNet=5", "EffConvResNet must be a mapping of its arguments, got 5"),
+        ("EffConvResNet.kwargs=7", "EffConvResNet.kwargs must be a mapping"),
+        ("EffConvFPN.out_channel=-3", "EffConvFPN.out_channel must be > 0"),
+        ("BBoxAssigner.fg_fraction=half", r"BBoxAssigner.fg_fraction must be a number such as 0.25, got 'half'"),
+        ("TrainDataset.name=Foo", "TrainDataset.name must be a data set of PaddleDetection, got 'Foo'"),
+        ("TrainDataset.anno_paht=x", "TrainDataset has no argument 'anno_paht'. Did you mean 'anno_path'"),
         ("use_gpu=true", "the Paddle installed is for CPU"),
     ],
 )
@@ -97,12 +125,59 @@ def test_bad_overrides(override, message):
         load(FILES[0], override)
 
 
+def test_numbers_are_read_as_they_are_written(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"_BASE_: [{FILES[0]}]\nLearningRate: {{base_lr: 1e-3}}\nepoch: 010\n", encoding="utf-8-sig")
+    cfg = load(path)
+    assert (cfg["LearningRate"]["base_lr"], cfg["epoch"]) == (0.001, 10)
+    path.write_text(f"_BASE_: [{FILES[0]}]\nnum_classes: '10'\n")
+    with pytest.raises(ValueError, match=r"a.yaml: num_classes must be a whole number .*, got '10'"):
+        load(path)
+
+
+def test_a_key_of_a_file_that_nothing_reads(tmp_path, caplog):
+    path = tmp_path / "a.yaml"
+    path.write_text(f"_BASE_: [{FILES[0]}]\nepochs: 3\n")
+    with pytest.raises(ValueError, match=r"a.yaml: unknown key 'epochs'. Did you mean 'epoch'"):
+        load(path)
+    path.write_text(f"_BASE_: [{FILES[0]}]\nx-remarks: none\n")
+    load(path)
+    assert "nothing here reads the key 'x-remarks'" in caplog.text
+
+
+def test_the_tags_of_paddledetection_are_read_and_no_others(tmp_path):
+    from ppdet.data.source.coco import COCODataSet
+
+    path = tmp_path / "a.yaml"
+    path.write_text(f"_BASE_: [{FILES[0]}]\nTrainDataset: !COCODataSet {{dataset_dir: x, anno_path: y.json}}\n")
+    assert isinstance(load(path)["TrainDataset"], COCODataSet)
+    path.write_text(f"_BASE_: [{FILES[0]}]\nepoch: !!python/object/apply:os.getpid []\n")
+    with pytest.raises(ValueError, match="not valid YAML: could not determine a constructor"):
+        load(path)
+
+
+def test_scenes_beside_the_other_data_sets_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("PPEFFCONV_DATA", str(tmp_path))
+    assert load(FILES[0])["TrainDataset"]["dataset_dir"].startswith("dataset/")
+    (tmp_path / "scenes").mkdir()
+    cfg = load(FOLDER / "faster_rcnn_resnet18_scenes.yaml", "save_dir=~/runs")
+    assert cfg["TrainDataset"]["dataset_dir"] == str(tmp_path / "scenes")
+    assert "~" not in cfg["save_dir"]
+
+
 def test_bad_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="no configuration file"):
         load(tmp_path / "none.yaml")
     (tmp_path / "a.yaml").write_text("_BASE_: [none.yaml]\n")
-    with pytest.raises(FileNotFoundError, match=r"a.yaml: a file in its _BASE_ does not exist: .*none.yaml"):
+    with pytest.raises(FileNotFoundError, match=r"none.yaml \(.*a.yaml names it in _BASE_\)"):
         load(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_text("_BASE_: [a.yaml]\n")
+    with pytest.raises(ValueError, match="leads back to itself"):
+        load(tmp_path / "a.yaml")
+    for text in ("", "- a", "5"):
+        (tmp_path / "a.yaml").write_text(text)
+        with pytest.raises(ValueError, match=r"a.yaml: the file must be a mapping"):
+            load(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_text("a: [\n")
     with pytest.raises(ValueError, match=r"a.yaml"):
         load(tmp_path / "a.yaml")

@@ -145,6 +145,41 @@ def test_a_loss_that_is_not_finite_ends_the_run(load):
         train(load("LearningRate.base_lr=1e20", "OptimizerBuilder.clip_grad_by_norm=null", "epoch=4"))
 
 
+def test_a_batch_larger_than_the_data_is_told_before_training(load, tmp_path):
+    with pytest.raises(ValueError, match=r"TrainReader.batch_size 5 is more than the 4 training images"):
+        train(load("TrainReader.batch_size=5"))
+    assert not (tmp_path / "output").exists()
+
+
+def test_json_has_a_form_for_every_number_that_is_written(tmp_path):
+    from ppeffconv.integrations.ppdet import callbacks
+
+    callbacks.append(tmp_path, {"epoch": 1, "loss": float("nan"), "AP": [float("inf"), 1.0]})
+    assert (tmp_path / "history.jsonl").read_text() == '{"epoch": 1, "loss": null, "AP": [null, 1.0]}\n'
+
+
+def test_a_copied_run_is_about_itself(load, coco, tmp_path):
+    """Its weights, and what is written of it, lie beside its configuration; also in a folder of another name."""
+    from ppeffconv.integrations.ppdet import config, runner, table
+
+    (coco / "images" / "3.png").unlink()  # so that a repaired copy of the annotations is in use
+    first = train(load("epoch=1"))
+    copy = shutil.copytree(first, tmp_path / "elsewhere" / "mine")
+    for file in first.glob("*.pdparams"):
+        file.write_bytes(b"not to be read")
+    before = sorted(first.rglob("*"))
+    path = copy / f"{first.name}.yaml"
+    assert runner.evaluate(config.load(path))["AP"] >= 0
+    assert runner.infer(config.load(path), str(coco / "images" / "0.png")) == copy / "infer"
+    assert (copy / "eval").is_dir()
+    assert sorted(first.rglob("*")) == before
+    train(config.load(path, ["epoch=2"]), resume="auto")
+    assert sorted(first.rglob("*")) == before
+    assert [row["config"] for row in table.collect(tmp_path / "elsewhere")] == ["mine"]
+    other = config.load(path, [f"save_dir={tmp_path / 'new'}"])
+    assert config.run_dir(other) == tmp_path / "new" / first.name
+
+
 def test_random_weights_are_not_frozen(load):
     for option in ("freeze_at=0", "freeze_stem=true", "freeze_norm=true"):
         with pytest.raises(ValueError, match="would freeze layers with random weights"):

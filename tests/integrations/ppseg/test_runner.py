@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import paddle
@@ -80,7 +81,7 @@ def check_reports(load, folder, tmp_path, data):
     assert text.startswith("before\n<!-- segmentation -->\n| network |")
     assert text.endswith("\n<!-- /segmentation -->\nafter\n")
     assert "old" not in text
-    assert "Net with B 1.50 times as fast: 200 ms instead of 300 for a batch of 2x3x8x8, C, 2 threads" in text
+    assert "Net with B 1.50 times as fast: 200 ms instead of 300 for a batch of 2x3x8x8, float32, C, 2 threads" in text
     result = json.loads((folder / "result.json").read_text())
     milliseconds = json.loads((folder / "speed.json").read_text())["milliseconds"]
     row = next(line for line in text.splitlines() if line.startswith("| stochastic sampling: "))
@@ -105,6 +106,40 @@ def test_a_checkpoint_that_a_kill_left_half_is_passed_over(runner, load, capsys)
     (folder / "iter_4" / "model.pdparams").write_bytes(b"half")
     runner.train(load(), resume="auto")  # none is left: from the beginning
     assert "Resume model from" not in capsys.readouterr().out
+
+
+def test_resumed_curves_go_on_in_their_file(runner, load):
+    folder = runner.train(load("iters=2"))
+    (first,) = folder.glob("vdlrecords.*")
+    runner.train(load(), resume="auto")
+    assert list(folder.glob("vdlrecords.*")) == [first]
+    assert [step for step, _ in scalars(folder)["Train/loss"]] == [1, 2, 3, 4]
+    import visualdl
+
+    assert visualdl.LogWriter.__module__.startswith("visualdl")
+
+
+def test_a_copied_run_is_about_itself(runner, load, data, tmp_path):
+    """Its weights, and what is written of it, lie beside its configuration."""
+    from ppeffconv.integrations.ppseg.settings import RunConfig
+
+    first = runner.train(load("iters=2"))
+    copy = shutil.copytree(first, tmp_path / "elsewhere")
+    for file in first.rglob("*.pdparams"):
+        file.write_bytes(b"not to be read")
+    before = sorted(first.rglob("*"))
+    assert runner.evaluate(RunConfig(copy / "config.yaml"))["miou"] >= 0
+    assert runner.infer(RunConfig(copy / "config.yaml"), str(data / "val0.png")) == copy / "infer"
+    runner.train(RunConfig(copy / "config.yaml", ["iters=3"]), resume="auto")
+    assert (copy / "iter_3").is_dir()
+    assert sorted(first.rglob("*")) == before
+    other = RunConfig(copy / "config.yaml", [f"run.save_dir={tmp_path / 'new'}"])
+    assert other.run_dir == tmp_path / "new"
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(runner, load):
+    with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in step \d"):
+        runner.train(load("lr_scheduler.learning_rate=1e30"))
 
 
 def test_a_finished_run_is_only_evaluated_again(runner, load, capsys):
@@ -181,6 +216,33 @@ def test_images_smaller_than_the_stride_train(runner, load, data):
         ("model.backbone.auxiliary.spares=1", r"offers no auxiliary loss 'spares'"),
         ("batch_size=9", r"batch_size 9 is more than the 4 training samples"),
         ("iters", r"expected KEY=VALUE"),
+        ("iters=0", r"-o iters=0: iters must be > 0, got 0"),
+        ("iters=2.5", r"iters must be a whole number"),
+        ("batch_size=0", r"batch_size must be > 0"),
+        ("batch_size=null", r"batch_size must be a whole number"),
+        ("run.save_interval=0", r"-o run.save_interval=0: run.save_interval must be > 0, got 0 \(int\)"),
+        ("run.log_iters=0", r"run.log_iters must be > 0"),
+        ("run.num_workers=-1", r"run.num_workers must be >= 0"),
+        ("run.seed=99999999999999999999", r"run.seed must be a whole number below 2"),
+        ("run.seed=-1", r"run.seed must be >= 0"),
+        ("run.temperature=1", r"run.temperature must be a list"),
+        ("run.temperature=[1]", r"run.temperature must be two numbers > 0"),
+        ("run.accelerate=maybe", r"run.accelerate must be true or false"),
+        ("run.save_dir=5", r"run.save_dir must be a text, got 5"),
+        ("run=5", r"run must be a mapping, got 5"),
+        ("model=null", r"model must be a mapping, got nothing"),
+        ("model.num_classes='3'", r"model.num_classes must be a whole number .*, got '3'"),
+        ("model.backbone.kwargs=5", r"model.backbone.kwargs must be a mapping"),
+        ("model.backbone.name=5", r"model.backbone.name must be a text"),
+        ("optimizer.weight_decay=much", r"optimizer.weight_decay must be a number"),
+        ("optimizer.type=AdamWW", r"AdamWW"),
+        ("lr_scheduler.learning_rate=-1", r"lr_scheduler.learning_rate must be > 0"),
+        ("lr_scheduler.warmup_iters=few", r"lr_scheduler.warmup_iters must be a whole number"),
+        ("lr_scheduler.type=Foo", r"Foo"),
+        ("loss.coef=1", r"loss.coef must be a list"),
+        ("loss.types=[{type: Foo}]", r"Foo"),
+        ("train_dataset.transforms=[Normalize]", r"train_dataset.transforms must be a list, each item a mapping"),
+        ("train_dataset.transforms=[{type: Normalize, mean: 3}]", r"mean"),
     ],
 )
 def test_bad_settings(runner, load, override, message):
@@ -191,7 +253,7 @@ def test_bad_settings(runner, load, override, message):
 def test_missing_things(runner, load, tmp_path):
     from ppeffconv.integrations.ppseg.settings import RunConfig
 
-    with pytest.raises(FileNotFoundError, match="no configuration at"):
+    with pytest.raises(FileNotFoundError, match="no configuration file"):
         RunConfig(tmp_path / "none.yaml")
     with pytest.raises(FileNotFoundError, match="holds no checkpoint: train first"):
         runner.evaluate(load())
@@ -199,6 +261,12 @@ def test_missing_things(runner, load, tmp_path):
         runner.train(load(f"train_dataset.train_path={tmp_path / 'none.txt'}"))
     with pytest.raises(FileNotFoundError, match="expected a folder iter_N"):
         runner.train(load(), resume=str(tmp_path))
+
+
+def test_missing_scenes_are_named(runner, load, tmp_path):
+    root = tmp_path / "scenes"
+    with pytest.raises(FileNotFoundError, match=rf"make the scenes with `python tools/make_scenes.py --output {root}`"):
+        runner.train(load(f"train_dataset.dataset_root={root}", f"train_dataset.train_path={root / 'train.txt'}"))
 
 
 def test_weights_of_another_network(runner, load, tmp_path):
