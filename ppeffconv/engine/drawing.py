@@ -1,4 +1,4 @@
-"""What a trained network does to images, as one picture: masks, octave groups, dynamic and nested filters."""
+"""What a trained network does to images, as one picture: masks, gates, octave groups, filters, features."""
 
 from __future__ import annotations
 
@@ -7,64 +7,98 @@ from pathlib import Path
 
 import numpy as np
 import paddle
+from paddle import Tensor, nn
 from PIL import Image
 
 from ..config import Config
 from ..data import build_loader, build_transforms
-from ..models.pictures import choose, pictures
+from ..data.image_folder import UNREADABLE
+from ..models.pictures import choose, feature_maps, pictures
 from ..utils.figures import sheet
+from ..utils.logger import get_logger
 from ..utils.optional import require
+from .images import find_images
 from .inference import data_facts, load_network
 from .rng import fixed_seed
 
+LINES = 12  # of a picture, at most
+
+Panel = tuple[str, np.ndarray]  # a title and a picture, [h, w] in [0, 1] or an image
+
 
 def draw_network(cfg: Config, images: Sequence[str | Path], output: Path, weights: str | Path | None = None) -> Path:
-    """Draw a line for each image: the image, and `models.pictures` of three layers for each kind that there is.
+    """Draw a line for each image: the image, and `panels` of what the network makes of it.
 
     Args:
         cfg: of a run of this package.
-        images: files.
+        images: files, and folders of them; the first `LINES` that can be read are drawn.
         output: the picture.
         weights: see `load_network`.
 
     Raises:
         FileNotFoundError: there are no weights, or no image.
-        ValueError: the network has nothing to draw, or a file is no image.
+        ValueError: the network does not take images, or none of the files can be read.
         RuntimeError: matplotlib is not installed.
     """
     require("matplotlib", "benchmark")
     net, facts = load_network(cfg, weights)
     facts = facts or data_facts(build_loader(cfg, "Eval").dataset)
+    if not isinstance(facts.get("image_mode"), str):
+        raise ValueError(f"{cfg['Arch']['name']} does not classify images: there are no pictures of it")
     transforms = build_transforms(cfg["DataLoader"]["Eval"]["transforms"])
     lines = []
-    for path in images:
-        shown = _open(Path(path), facts["image_mode"])
-        with fixed_seed(0):
-            drawn = pictures(net, paddle.to_tensor(transforms(shown)[None]))
-        if not drawn:
-            raise ValueError(
-                f"{cfg['Arch']['name']} has nothing to draw: name a network with octave, dynamic, versatile or sampled "
-                "convolutions"
-            )
-        lines.append([("image", np.asarray(shown)), *((name, drawn[name]) for name in choose(list(drawn)))])
-    columns = len(lines[0])
-    with sheet(
-        output, nrows=len(lines), ncols=columns, figsize=(1.9 * columns, 2.1 * len(lines)), squeeze=False
-    ) as axes:
-        for line, panels in zip(axes, lines):
-            for axis, (name, panel) in zip(line, panels):
+    for image in read_images(images, facts["image_mode"]):
+        inputs = paddle.to_tensor(transforms(image)[None])
+        lines.append([("image", np.asarray(image)), *panels(net, inputs)])
+    return draw_lines(lines, output)
+
+
+def read_images(paths: Sequence[str | Path], mode: str) -> list[Image.Image]:
+    """Read image files and those of folders, in order, the first `LINES` that can be read, as ``mode``.
+
+    Raises:
+        FileNotFoundError: a path does not exist, or a folder has no images.
+        ValueError: no file can be read.
+    """
+    files = [file for path in paths for file in find_images(path)]
+    images: list[Image.Image] = []
+    for number, file in enumerate(files):
+        if len(images) == LINES:
+            get_logger().info(f"{len(files) - number} more images are not drawn: a picture has {LINES} lines at most")
+            break
+        try:
+            with Image.open(file) as image:
+                images.append(image.convert(mode))
+        except UNREADABLE as error:
+            get_logger().warning(f"{file} is left out: it is no image that can be read: {error}")
+    if not images:
+        raise ValueError(f"none of {len(files)} files is an image that can be read, the first is {files[0]}")
+    return images
+
+
+def panels(net: nn.Layer, inputs: Tensor) -> list[Panel]:
+    """Return `models.pictures` of three layers for each kind that there is, of a plain network its feature maps.
+
+    Raises:
+        ValueError: the network has no convolutions.
+    """
+    with fixed_seed(0):
+        drawn = pictures(net, inputs) or feature_maps(net, inputs)
+    if not drawn:
+        raise ValueError(f"{type(net).__name__} has nothing to draw: no convolution of images")
+    return [(name, drawn[name]) for name in choose(list(drawn))]
+
+
+def draw_lines(lines: Sequence[Sequence[Panel]], output: Path) -> Path:
+    """Draw lines of panels, of which the first shows an image, to a picture file."""
+    columns = max(map(len, lines))
+    size = 1.9 * columns, 2.1 * len(lines)
+    with sheet(output, nrows=len(lines), ncols=columns, figsize=size, squeeze=False) as axes:
+        for line, drawn in zip(axes, lines):
+            for axis, (name, panel) in zip(line, drawn):
                 limits = {"cmap": "gray"} if name == "image" else {"cmap": "viridis", "vmin": 0, "vmax": 1}
                 axis.imshow(panel, interpolation="nearest", **limits)
                 axis.set_title(name.replace("/", "\n"), fontsize=7)
+            for axis in line:
                 axis.axis("off")
     return output
-
-
-def _open(path: Path, mode: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            return image.convert(mode)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no image {path}") from None
-    except OSError as error:
-        raise ValueError(f"{path} is no image that can be read: {error}") from None

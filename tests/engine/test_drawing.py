@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from PIL import Image
 
-from ppeffconv.engine.drawing import draw_network
+from ppeffconv.engine.drawing import LINES, draw_network
 from ppeffconv.engine.trainer import Trainer
 
 
@@ -23,14 +25,22 @@ def test_a_line_for_each_image(make_cfg, image_root, tmp_path):
     with pytest.raises(FileNotFoundError, match="no image"):
         draw_network(cfg, [tmp_path / "none.png"], tmp_path / "x.png", run)
     (tmp_path / "bad.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"bad.png is no image that can be read"):
+    with pytest.raises(ValueError, match=r"none of 1 files is an image that can be read, the first is .*bad.png"):
         draw_network(cfg, [tmp_path / "bad.png"], tmp_path / "x.png", run)
 
 
-def test_nothing_to_draw(make_cfg, image_root, tmp_path):
-    cfg = make_cfg("Global.epochs=1", Arch={"width": 4})
+@pytest.mark.parametrize("name", ["sp_resnet20", "resnet20"])
+def test_a_folder_and_networks_of_any_kind(make_cfg, image_root, tmp_path, name, caplog):
+    """A folder is drawn up to a number of lines; what cannot be read is left out and told."""
+    cfg = make_cfg("Global.epochs=1", Arch={"name": name, "width": 4})
     Trainer(cfg).train()
-    with pytest.raises(ValueError, match="resnet20 has nothing to draw"):
-        draw_network(
-            cfg, [next((image_root / "eval").rglob("*.png"))], tmp_path / "x.png", tmp_path / "output" / "tiny"
-        )
+    run, folder = tmp_path / "output" / "tiny", tmp_path / "folder"
+    folder.mkdir()
+    file = next((image_root / "eval").rglob("*.png"))
+    for number in range(LINES + 2):
+        shutil.copy(file, folder / f"{number:02}.png")
+    (folder / "00.png").write_bytes(b"no image")
+    one = Image.open(draw_network(cfg, [file], tmp_path / "one.png", run)).size
+    assert Image.open(draw_network(cfg, [folder], tmp_path / "all.png", run)).size == (one[0], LINES * one[1])
+    assert "00.png is left out" in caplog.text
+    assert "1 more images are not drawn" in caplog.text

@@ -7,7 +7,7 @@ import paddle
 import pytest
 
 from ppeffconv import create_model, layers
-from ppeffconv.models.pictures import choose, pictures
+from ppeffconv.models.pictures import choose, feature_maps, pictures
 
 
 @pytest.fixture
@@ -41,13 +41,65 @@ def test_interpolation_fills_what_the_mask_leaves_out(x):
     assert filled[~kept].mean() > 0.1
 
 
-@pytest.mark.parametrize("name", ["oct", "sampled", "ddf", "versatile", "learned_versatile"])
-def test_are_between_0_and_1(name, x):
+KINDS = {
+    "oct": {"high", "low"},
+    "sp": {"representative", "redundant", "weights"},
+    "sampled": {"mask", "sampled", "interpolated"},
+    "ddf": {"spatial", "channel"},
+    "versatile": {"filters"},
+    "learned_versatile": {"kept"},
+    "gated": {"gate"},
+    "ghost": {"intrinsic", "ghosts"},
+    "het": {"grouped", "pointwise"},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_method_has_its_kinds_between_0_and_1(name, x):
     found = pictures(create_model(f"{name}_resnet20"), x)
-    assert found
+    assert {key.rpartition("/")[2] for key in found} == KINDS[name]
     for picture in found.values():
         assert picture.ndim == 2
         assert 0 <= picture.min() <= picture.max() <= 1
+
+
+def test_parts_of_a_split_convolution(x):
+    """Without redundant channels' weights the output is what the representative part gives, times its weights."""
+    layer = layers.SPConv2D(3, 5, stride=2)
+    layer.conv1x1.weight.set_value(paddle.zeros_like(layer.conv1x1.weight))
+    layer.conv1x1.bias.set_value(paddle.zeros_like(layer.conv1x1.bias))
+    found = pictures(paddle.nn.Sequential(layer), x)
+    layer.eval()
+    energy = layer(x[:1])[0].abs().mean(0).numpy()
+    np.testing.assert_allclose(found["0/representative"], energy / energy.max(), rtol=1e-5)
+    np.testing.assert_array_equal(found["0/redundant"], np.zeros((8, 8)))
+    assert found["0/weights"].shape == (2, 3)  # five channels and an empty place
+    assert found["0/weights"][-1, -1] == 0
+    assert ((found["0/weights"].ravel()[:5] > 0) & (found["0/weights"].ravel()[:5] < 1)).all()
+
+
+def test_two_parts_are_on_one_scale(x):
+    ghost = layers.GhostConv2D(3, 4, 3, padding=1)
+    found = pictures(paddle.nn.Sequential(ghost), x)
+    ghost.eval()
+    halves = [half[0].abs().mean(0).numpy() for half in paddle.split(ghost(x[:1]), 2, axis=1)]
+    largest = max(half.max() for half in halves)
+    for label, half in zip(("intrinsic", "ghosts"), halves):
+        np.testing.assert_allclose(found[f"0/{label}"], half / largest, rtol=1e-5)
+
+
+def test_upsamplers(x):
+    for layer, taps in ((layers.CARAFEUpsample2D(3), 5), (layers.DDFUpsample2D(3), 3)):
+        assert pictures(paddle.nn.Sequential(layer), x)["0/spatial"].shape == (16 * taps, 16 * taps)
+
+
+def test_features_of_any_network(x):
+    net = create_model("resnet20")
+    found = feature_maps(net, x)
+    assert found["layer3.2.conv2/features"].shape == (4, 4)
+    assert all(0 <= picture.min() <= picture.max() == 1 for picture in found.values())
+    assert net.training
+    assert feature_maps(paddle.nn.Sequential(paddle.nn.Flatten(), paddle.nn.Linear(768, 2)), x) == {}
 
 
 def test_dynamic_filters_are_tiles_of_what_the_layer_predicts(x):

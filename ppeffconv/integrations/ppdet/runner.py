@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -150,14 +151,7 @@ def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 
         FileNotFoundError: no images, no weights, or no file that names the classes.
         ValueError: none of the images can be read.
     """
-    files, folder = [], Path(output or config.run_dir(cfg) / "infer")
-    for file in find_images(images):
-        if problem := damage(file):
-            get_logger().warning(f"{file} is left out: {problem}")
-        else:
-            files.append(str(file))
-    if not files:
-        raise ValueError(f"none of the images in {images} can be read")
+    files, folder = readable(find_images(images)), Path(output or config.run_dir(cfg) / "infer")
     cfg["vdl_log_dir"] = str(folder / "vdl")  # VisualDL shows one file of a folder: not here instead of the curves
     trainer = EffConvTrainer(cfg, "test")
     names = trainer.dataset.get_anno()
@@ -166,6 +160,19 @@ def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 
     load_weights(trainer, cfg, weights)
     trainer.predict(files, draw_threshold=threshold, output_dir=str(folder), save_results=True)
     return folder
+
+
+def readable(files: Sequence[Path]) -> list[str]:
+    """Return the image files that can be read, and tell of the others; ValueError if none can."""
+    kept = []
+    for file in files:
+        if problem := damage(file):
+            get_logger().warning(f"{file} is left out: {problem}")
+        else:
+            kept.append(str(file))
+    if not kept:
+        raise ValueError(f"none of the images can be read, {len(files)} in {files[0].parent}")
+    return kept
 
 
 def load_weights(trainer: Trainer, cfg: Any, weights: str | None = None) -> None:

@@ -1,4 +1,7 @@
-"""Where a network samples: its masks drawn over images, as in the first figure of the sampling paper."""
+"""Where a network samples: its masks drawn over images, as in the first figure of the sampling paper.
+
+What other networks do is drawn as that of classifiers is.
+"""
 
 from __future__ import annotations
 
@@ -11,38 +14,45 @@ from paddleseg.transforms import Compose
 from paddleseg.utils.utils import set_seed
 from PIL import Image
 
+from ...engine.drawing import LINES, draw_lines, panels
+from ...engine.images import find_images
 from ...models import pictures
 from ...utils.figures import sheet
 from ...utils.optional import require
 from .reading import CheckedReading, read_image
-from .runner import load_trained
+from .runner import load_trained, readable
 from .settings import RunConfig
 
 
 def draw_masks(cfg: RunConfig, images: Sequence[str], output: Path, weights: str | None = None) -> Path:
     """Draw a row for each image: the image, the share of masks that keep each pixel, and the last mask of each stage.
 
+    Of a network that does not sample, the row has the image and `panels`.
+
     Args:
         cfg: of a run; weights: default: its last checkpoint.
-        images: files.
+        images: files, and folders of them; the first that can be read are drawn.
         output: the picture.
 
     Raises:
-        ValueError: the network does not sample.
-        UnreadableImageError: an image is damaged.
-        RuntimeError: matplotlib is not installed.
+        FileNotFoundError: no images or no weights.
+        RuntimeError: none of the images can be read, or matplotlib is not installed.
     """
     require("matplotlib", "benchmark")
+    paths = readable([str(file) for path in images for file in find_images(path)])[:LINES]
     builder, model = load_trained(cfg, weights)
     transforms = CheckedReading(Compose(builder.val_transforms))
     set_seed(cfg.run["seed"])
     rows = []
-    for path in images:
+    for path in paths:
         inputs = paddle.to_tensor(transforms({"img": path})["img"]).unsqueeze(0)
+        image = read_image(path, 3)[..., ::-1].astype(np.uint8)
         masks = {name: mask for name, mask in pictures(model, inputs).items() if name.endswith("/mask")}
-        if not masks:
-            raise ValueError(f"{type(model).__name__} has no sampling masks to draw: name a sampled network")
-        rows.append((read_image(path, 3)[..., ::-1].astype(np.uint8), masks))
+        rows.append((image, masks) if masks else [("image", image), *panels(model, inputs)])
+    return _draw_masks(rows, output) if isinstance(rows[0], tuple) else draw_lines(rows, output)
+
+
+def _draw_masks(rows: list[tuple[np.ndarray, dict[str, np.ndarray]]], output: Path) -> Path:
     stages = sorted({_stage(name) for name in rows[0][1]})
     columns = 2 + len(stages)
     with sheet(output, nrows=len(rows), ncols=columns, figsize=(2.2 * columns, 2.3 * len(rows)), squeeze=False) as axes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,19 +70,25 @@ def infer(cfg: RunConfig, images: str, weights: str | None = None, output: str |
     """
     _, model = load_trained(cfg, weights)
     paths, root = get_image_list(images)
-    readable = [path for path in paths if _is_readable(path)]
-    if len(readable) < len(paths):
-        logger.warning(f"{len(paths) - len(readable)} of {len(paths)} images cannot be read and were skipped")
-    if not readable:
-        raise RuntimeError(f"none of the {len(paths)} images in {images} can be read")
+    usable = readable(paths)
     folder = Path(output) if output else cfg.run_dir / "infer"
     channels = cfg.val_dataset_cfg.get("img_channels", 3)
     transforms = CheckedReading(Compose(_build(lambda: SegBuilder(cfg).val_transforms), img_channels=channels))
     options = _options(cfg, paddleseg.core.predict)
     paddleseg.core.predict(
-        model, str(_weight_file(cfg, weights)), transforms, readable, root, save_dir=str(folder), **options
+        model, str(_weight_file(cfg, weights)), transforms, usable, root, save_dir=str(folder), **options
     )
     return folder
+
+
+def readable(paths: Sequence[str]) -> list[str]:
+    """Return the images that can be read, and tell of the others; RuntimeError if none can."""
+    kept = [path for path in paths if _is_readable(path)]
+    if len(kept) < len(paths):
+        logger.warning(f"{len(paths) - len(kept)} of {len(paths)} images cannot be read and were skipped")
+    if not kept:
+        raise RuntimeError(f"none of the {len(paths)} images can be read, the first is {paths[0]}")
+    return kept
 
 
 def prepare(model: nn.Layer, cfg: RunConfig, step: int = 0) -> None:

@@ -180,6 +180,18 @@ def test_a_copied_run_is_about_itself(load, coco, tmp_path):
     assert config.run_dir(other) == tmp_path / "new" / first.name
 
 
+def test_a_picture_of_the_backbone(load, coco, tmp_path):
+    from ppeffconv.integrations.ppdet.drawing import draw_features
+
+    backbone = "EffConvResNet.name=sp_resnet18"
+    train(load("epoch=1", backbone), validate=False)
+    (coco / "images" / "0.png").write_bytes(b"no image")
+    picture = draw_features(load(backbone), [coco / "images"])
+    assert picture == tmp_path / "output" / "faster_rcnn_resnet18_scenes" / "pictures.png"
+    one = Image.open(draw_features(load(backbone, "deploy=true"), [coco / "images" / "1.png"], tmp_path / "1.png")).size
+    assert Image.open(picture).size == (one[0], 3 * one[1])
+
+
 def test_random_weights_are_not_frozen(load):
     for option in ("freeze_at=0", "freeze_stem=true", "freeze_norm=true"):
         with pytest.raises(ValueError, match="would freeze layers with random weights"):

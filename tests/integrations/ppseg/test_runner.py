@@ -137,6 +137,16 @@ def test_a_copied_run_is_about_itself(runner, load, data, tmp_path):
     assert other.run_dir == tmp_path / "new"
 
 
+def test_pictures_of_a_network_that_does_not_sample(runner, load, data, tmp_path):
+    from ppeffconv.integrations.ppseg import masks
+
+    plain = "model.backbone={type: EffConvResNet, name: sp_resnet18, kwargs: {width: 8}}"
+    runner.train(load("iters=2", plain))
+    (data / "val0.png").write_bytes(b"no image")
+    picture = masks.draw_masks(load(plain), [str(data)], tmp_path / "pictures.png")
+    assert Image.open(picture).size[1] > 2000  # a line for each of the first images in the folder
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(runner, load):
     with pytest.raises(RuntimeError, match=r"the loss is (nan|inf) in step \d"):
         runner.train(load("lr_scheduler.learning_rate=1e30"))
