@@ -21,7 +21,7 @@ from .images import find_images
 from .inference import data_facts, load_network
 from .rng import fixed_seed
 
-LINES = 12  # of a picture, at most
+LINES = 8  # of a picture, at most
 
 Panel = tuple[str, np.ndarray]  # a title and a picture, [h, w] in [0, 1] or an image
 

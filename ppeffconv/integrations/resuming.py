@@ -47,7 +47,9 @@ def check_data(folder: Path, facts: Mapping[str, Any], resumed: bool) -> None:
     file = folder / FACTS
     if resumed and file.is_file():
         before = json.loads(file.read_text(encoding="utf-8"))
-        lines = [f"{key}: {before.get(key)!r}, now {value!r}" for key, value in facts.items() if before.get(key) != value]
+        lines = [
+            f"{key}: {before.get(key)!r}, now {value!r}" for key, value in facts.items() if before.get(key) != value
+        ]
         if lines:
             raise ValueError(f"cannot resume {folder}, because it was trained on other data: {'; '.join(lines)}")
     with replacing(file) as temporary:
@@ -58,7 +60,8 @@ def trained_classes(weights: Path) -> list[str] | None:
     """The classes that weights were trained on, if they lie in a run's folder that tells."""
     for folder in (weights.parent, weights.parent.parent):
         if (folder / FACTS).is_file():
-            return json.loads((folder / FACTS).read_text(encoding="utf-8")).get("classes")
+            classes = json.loads((folder / FACTS).read_text(encoding="utf-8")).get("classes")
+            return classes if isinstance(classes, list) else None
     return None
 
 

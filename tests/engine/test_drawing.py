@@ -7,7 +7,8 @@ import shutil
 import pytest
 from PIL import Image
 
-from ppeffconv.engine.drawing import LINES, draw_network
+from ppeffconv.engine import drawing
+from ppeffconv.engine.drawing import draw_network
 from ppeffconv.engine.trainer import Trainer
 
 
@@ -30,17 +31,19 @@ def test_a_line_for_each_image(make_cfg, image_root, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["sp_resnet20", "resnet20"])
-def test_a_folder_and_networks_of_any_kind(make_cfg, image_root, tmp_path, name, caplog):
+def test_a_folder_and_networks_of_any_kind(make_cfg, image_root, tmp_path, name, capsys, monkeypatch):
     """A folder is drawn up to a number of lines; what cannot be read is left out and told."""
+    monkeypatch.setattr(drawing, "LINES", 2)
     cfg = make_cfg("Global.epochs=1", Arch={"name": name, "width": 4})
     Trainer(cfg).train()
     run, folder = tmp_path / "output" / "tiny", tmp_path / "folder"
     folder.mkdir()
     file = next((image_root / "eval").rglob("*.png"))
-    for number in range(LINES + 2):
+    for number in range(4):
         shutil.copy(file, folder / f"{number:02}.png")
     (folder / "00.png").write_bytes(b"no image")
     one = Image.open(draw_network(cfg, [file], tmp_path / "one.png", run)).size
-    assert Image.open(draw_network(cfg, [folder], tmp_path / "all.png", run)).size == (one[0], LINES * one[1])
-    assert "00.png is left out" in caplog.text
-    assert "1 more images are not drawn" in caplog.text
+    assert Image.open(draw_network(cfg, [folder], tmp_path / "all.png", run)).size == (one[0], 2 * one[1])
+    log = capsys.readouterr().err
+    assert "00.png is left out" in log
+    assert "1 more images are not drawn" in log

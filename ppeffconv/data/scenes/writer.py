@@ -5,10 +5,7 @@ from __future__ import annotations
 import colorsys
 import json
 import shutil
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from PIL import Image
 from ...utils.files import replacing
 from ...utils.logger import get_logger
 from ..fashion_mnist import CLASS_NAMES, FashionMNIST
+from ..workers import in_workers
 from .coco import document, scene_annotations
 from .compose import compose_scene
 from .settings import SceneSettings
@@ -131,7 +129,7 @@ def _write_split(
     missing = [i for i, name in enumerate(names) if not _part(folder, split, name).is_file()]
     if missing:
         write = partial(_write_scene, folder, split, settings, garments.images[..., 0], garments.labels)
-        for done, _ in enumerate(_over_processes(write, missing, workers), start=1):
+        for done, _ in enumerate(in_workers(write, missing, workers) if workers > 1 else map(write, missing), start=1):
             if done % 200 == 0 or done == len(missing):
                 get_logger().info(f"scenes: {split} {len(names) - len(missing) + done} of {len(names)}")
     parts = (json.loads(_part(folder, split, name).read_text(encoding="utf-8")) for name in names)
@@ -140,26 +138,6 @@ def _write_split(
     _write_json(folder / "annotations" / f"instances_{split}.json", coco)
     lines = [f"images/{split}/{name}.jpg labels/{split}/{name}.png\n" for name in names]
     (folder / f"{split}.txt").write_text("".join(lines), encoding="utf-8")
-
-
-def _over_processes(function: partial, items: Iterable[int], workers: int) -> Iterator[Any]:
-    if workers == 1:
-        yield from map(function, items)
-        return
-    # forked, so that the garments are not copied to the processes
-    with ProcessPoolExecutor(workers, get_context("fork"), initializer=_adopt, initargs=(function,)) as pool:
-        yield from pool.map(_call_adopted, items, chunksize=16)
-
-
-_adopted: list[partial] = []
-
-
-def _adopt(function: partial) -> None:
-    _adopted.append(function)
-
-
-def _call_adopted(item: int) -> None:
-    _adopted[-1](item)
 
 
 def _write_scene(

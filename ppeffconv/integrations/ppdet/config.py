@@ -16,7 +16,7 @@ from ppdet.core.config.schema import SchemaDict, SharedConfig
 from ...config import merge, parse_override
 from ...config_check import Tree
 from ...config_schema import NOT_NEGATIVE, POSITIVE, Field
-from ...config_yaml import SCALARS, TAG, Loader
+from ...config_yaml import SCALARS, TAG, Loader, parse_yaml
 from ...registry import check_names, did_you_mean
 from ...utils.files import replacing
 from ...utils.logger import get_logger
@@ -49,6 +49,13 @@ OPTIONS = {
 # what has no default
 FIELDS = {"architecture": Field(str), "epoch": Field(int, rule=POSITIVE), "num_classes": Field(int, rule=POSITIVE)}
 # arguments of PaddleDetection's classes that their defaults do not tell enough about
+# what a run may be continued with other values of: places, and what does not shape its course
+FREE = {
+    *("save_dir", "vdl_log_dir", "output_eval", "dataset_dir", "image_dir", "anno_path", "pretrain_weights"),
+    *("epoch", "snapshot_epoch", "log_iter", "worker_num", "keep_checkpoints", "use_vdl", "classwise"),
+    *("accelerate", "deploy", "use_gpu", "EffConvResNet.pretrained", "EvalDataset", "EvalReader"),
+    *("TestDataset", "TestReader"),
+}
 DATASETS = ("TrainDataset", "EvalDataset", "TestDataset")
 _READER = {"batch_size": Field(int, rule=POSITIVE)}
 _DATA = {"dataset_dir": Field(str, None, path=True), "image_dir": Field(str, None), "anno_path": Field(str, None)}
@@ -112,6 +119,11 @@ def dump(cfg: Mapping[str, Any]) -> str:
     plain = {key: dict(value) if isinstance(value, SchemaDict) else value for key, value in cfg.items()}
     plain = {key: value for key, value in plain.items() if key != "filename" and not (key in _MODULES and not value)}
     return yaml.dump(copy.deepcopy(plain), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def parse(text: str) -> Tree:
+    """Read what `dump` gave."""
+    return parse_yaml(text, "the configuration", loader=_loader())
 
 
 def write(text: str, path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from ...engine.rng import seed_everything
 from ...layers import exempt_from_decay
 from ...utils.logger import get_logger
 from ..commands import unfit_settings
+from ..resuming import check_data, check_resumed, trained_classes
 from . import callbacks, checkpoints, config
-from .annotations import check_same_classes, damage, sound_copy
+from .annotations import categories, check_same_classes, damage, sound_copy
 from .cost import Cost
 from .deployed import deploy_features
 from .reader import SeededEpochs
@@ -75,7 +77,8 @@ class EffConvTrainer(Trainer):
             self.register_callbacks([callbacks.Curves(self)])
 
     def _init_metrics(self, validate: bool = False) -> None:
-        Path(self.cfg["output_eval"]).mkdir(parents=True, exist_ok=True)
+        if self.mode == "eval" or validate:
+            Path(self.cfg["output_eval"]).mkdir(parents=True, exist_ok=True)
         super()._init_metrics(validate)
 
     def _reset_metrics(self) -> None:
@@ -114,14 +117,19 @@ def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:
     if checkpoint is None:
         _check_frozen(cfg)
     settings = config.dump(cfg)  # before paths are put in it that only hold here
+    resumed = checkpoint is not None and Path(checkpoint).resolve().parent == folder.resolve()
+    if resumed:
+        check_resumed(config.settings_of(folder), config.parse(settings), config.FREE, str(folder))
     trainer = EffConvTrainer(cfg, "train")
     folder.mkdir(parents=True, exist_ok=True)
     _log_to(folder / "train.log")
     if rank() == 0:
+        check_data(folder, _facts(trainer.dataset), resumed)
         config.write(settings, folder / f"{cfg['filename']}.yaml")
     if checkpoint is not None:
         _exists(checkpoint)
-        trainer.resume_weights(checkpoint)
+        with _fitting(checkpoint):
+            trainer.resume_weights(checkpoint)
     elif cfg["pretrain_weights"]:
         trainer.load_weights(cfg["pretrain_weights"])
     trainer.train(validate)
@@ -179,13 +187,36 @@ def load_weights(trainer: Trainer, cfg: Any, weights: str | None = None) -> None
     """Load ``weights``, by default the last or best of the run, and then deploy the model if ``cfg`` says so."""
     path = weights or checkpoints.for_inference(config.run_dir(cfg))
     _exists(path)
-    try:
+    with _fitting(path):
         load_weight(trainer.model, path)
-    except AssertionError:
-        raise ValueError(f"{path} does not fit the model of the configuration, see the keys above") from None
+    trained, named = trained_classes(Path(path)), _classes(trainer.dataset)
+    if trained and named and trained != named:
+        raise ValueError(
+            f"{path} was trained on other classes, {', '.join(trained)}; those of the data are {', '.join(named)}"
+        )
     get_logger().info(f"weights: {path}")
     if cfg["deploy"]:
         deploy_features(trainer.model)
+
+
+@contextmanager
+def _fitting(path: str) -> Iterator[None]:
+    """Turn what PaddleDetection raises for weights of another model into a ValueError."""
+    try:
+        yield
+    except AssertionError:
+        raise ValueError(f"{path} does not fit the model of the configuration, see the keys above") from None
+
+
+def _facts(dataset: Any) -> dict[str, Any]:
+    """What the training data are."""
+    return {"images": len(dataset), "classes": _classes(dataset)}
+
+
+def _classes(dataset: Any) -> list[str] | None:
+    """The names of the classes in a detector's order, as the annotation file of the data set has them."""
+    file = dataset.get_anno()
+    return list(categories(Path(file)).values()) if file and file.endswith(".json") else None
 
 
 def _exists(path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from paddleseg.utils import get_image_list, logger
 from paddleseg.utils.utils import set_seed
 
 from ... import accelerate
+from ...config_yaml import parse_yaml, read_yaml
 from ...layers import exempt_from_decay
 from ...models.cost import CostOfImages
 from ...utils.device import device_name
@@ -26,10 +28,11 @@ from ...weights import load_weights, read_file
 from ..commands import SLIPS
 from ..curves import continuing
 from ..places import how_to_get
+from ..resuming import check_data, check_resumed
 from ..strict import finite
 from .losses import SamplingTemperature, guard_losses, join_auxiliary_losses
 from .reading import CheckedReading, UnreadableImageError, check_dataset, read_image, skipped
-from .settings import PLACES, RunConfig
+from .settings import FREE, PLACES, RunConfig
 
 PARAMS, OPTIMIZER = "model.pdparams", "model.pdopt"
 SKIPPED_FILE, RESULT_FILE, CONFIG_FILE = "skipped.txt", "result.json", "config.yaml"
@@ -115,6 +118,9 @@ def load_trained(cfg: RunConfig, weights: str | None = None) -> tuple[SegBuilder
 def _run(cfg: RunConfig, resume: str | None) -> Path:
     folder = cfg.run_dir
     checkpoint = _find_checkpoint(folder, resume)
+    resumed = checkpoint is not None and checkpoint.resolve().parent == folder.resolve()
+    if resumed and (folder / CONFIG_FILE).is_file():
+        check_resumed(read_yaml(folder / CONFIG_FILE), parse_yaml(str(cfg), "the configuration"), FREE, str(folder))
     if resume is None and any(folder.glob("iter_*")):
         raise ValueError(f"{folder} holds a run: --resume continues it; or choose another run.save_dir")
     step = _step(checkpoint) if checkpoint else 0
@@ -128,6 +134,7 @@ def _run(cfg: RunConfig, resume: str | None) -> Path:
     prepare(model, cfg, step)
     guard_losses(model, step)
     set_seed(cfg.run["seed"] + step)  # a resumed run draws other noise than its beginning
+    check_data(folder, {"images": len(train_set), "classes": train_set.num_classes}, resumed)
     _write_text(folder / CONFIG_FILE, str(cfg))
     if step < cfg.iters:
         with continuing(step):
@@ -242,11 +249,14 @@ def _build(make: Callable[[], Any]) -> Any:
         return make()
     except RuntimeError as error:
         root: BaseException = error
+        component = ""
         while isinstance(root, RuntimeError) and root.__context__ is not None:
+            if named := re.search(r"Tried to create an? (\w+) object", str(root)):
+                component = f"{named[1]}: "
             root = root.__context__
         if isinstance(root, FileNotFoundError):
             raise root from None
-        raise ValueError(str(root).strip().splitlines()[-1]) from None
+        raise ValueError(component + str(root).strip().splitlines()[-1]) from None
     except SLIPS as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 

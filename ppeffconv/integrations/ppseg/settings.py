@@ -72,6 +72,8 @@ BACKBONE = {
     "in_channels": Field(int, rule=POSITIVE),
     "pretrained": Field(str, None, path=True),
 }
+# what a run may be continued with other values of: places, and what does not shape its course
+FREE = {"run", "iters", "pretrained", "val_dataset", "test_config", "export", "dataset_root", "train_path", "val_path"}
 PLACES = ("dataset_root", "train_path", "val_path")
 
 

@@ -110,7 +110,6 @@ def test_a_saved_configuration_is_the_same(tmp_path):
         ("LearningRate.base_lr=fast", "LearningRate.base_lr must be a number, got 'fast'"),
         ("LearningRate.base_lr=.nan", "LearningRate.base_lr must be a number"),
         ("OptimizerBuilder.clip_grad_by_norm=-1", "clip_grad_by_norm must be > 0"),
-        ("RPNHead.anchor_generator=7", "RPNHead"),
         ("EffConvResNet=5", "EffConvResNet must be a mapping of its arguments, got 5"),
         ("EffConvResNet.kwargs=7", "EffConvResNet.kwargs must be a mapping"),
         ("EffConvFPN.out_channel=-3", "EffConvFPN.out_channel must be > 0"),

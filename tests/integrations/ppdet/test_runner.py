@@ -14,6 +14,8 @@ from visualdl import LogReader
 
 from ppeffconv.integrations.ppdet import checkpoints
 
+from ..decay import check_decay
+
 SAMPLED = ("EffConvResNet.name=sampled_resnet18", "EffConvResNet.auxiliary.sparse=0.1")
 
 
@@ -190,6 +192,51 @@ def test_a_picture_of_the_backbone(load, coco, tmp_path):
     assert picture == tmp_path / "output" / "faster_rcnn_resnet18_scenes" / "pictures.png"
     one = Image.open(draw_features(load(backbone, "deploy=true"), [coco / "images" / "1.png"], tmp_path / "1.png")).size
     assert Image.open(picture).size == (one[0], 3 * one[1])
+
+
+@pytest.mark.parametrize("kind", ["{type: Momentum, momentum: 0.9}", "{type: AdamW, weight_decay: 0.1}"])
+def test_masks_do_not_decay(load, kind):
+    from ppeffconv.integrations.ppdet import runner
+
+    masks = "EffConvResNet.name=learned_versatile_resnet18", "OptimizerBuilder.regularizer.factor=0.1"
+    trainer = runner.EffConvTrainer(load(*masks, f"OptimizerBuilder.optimizer={kind}"), "train")
+    check_decay(trainer.model, trainer.optimizer)
+
+
+def test_a_run_goes_on_as_it_began(load, coco, tmp_path):
+    """Places may change, what shapes the course may not, nor what the data are."""
+    folder = train(load("epoch=1"), validate=False)
+    moved = Path(shutil.copytree(coco, tmp_path / "moved"))
+    places = [f"{name}.dataset_dir={moved}" for name in ("TrainDataset", "EvalDataset", "TestDataset")]
+    for change in ("TrainReader.batch_size=1", "seed=5", "LearningRate.base_lr=0.3", "EffConvFPN.upsample=bilinear"):
+        key, _, value = change.partition("=")
+        with pytest.raises(ValueError, match=rf"cannot resume .*{key}: the run .*, now '?{value}"):
+            train(load("epoch=2", change), resume="auto")
+    train(load("epoch=2", "log_iter=3", *places), resume="auto", validate=False)
+    content = json.loads((moved / "boxes.json").read_text())
+    content["categories"][0]["name"] = "renamed"
+    (moved / "boxes.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"trained on other data: classes: \['kind 2', .*, now \['renamed'"):
+        train(load("epoch=3", *places), resume="auto")
+    (coco / "images" / "0.png").unlink()
+    with pytest.raises(ValueError, match="trained on other data: images: 4, now 3"):
+        train(load("epoch=3"), resume="auto")
+    assert folder.is_dir()
+
+
+def test_weights_of_other_classes(load, coco):
+    from ppeffconv.integrations.ppdet import runner
+
+    folder = train(load("epoch=1"), validate=False)
+    content = json.loads((coco / "boxes.json").read_text())
+    content["categories"][0]["name"] = "renamed"
+    (coco / "boxes.json").write_text(json.dumps(content))
+    expected = "was trained on other classes, kind 2, kind 5, kind 9; those of the data are renamed, kind 5, kind 9"
+    for use in (lambda cfg: runner.evaluate(cfg), lambda cfg: runner.infer(cfg, str(coco / "images"))):
+        with pytest.raises(ValueError, match=expected):
+            use(load())
+    (folder / "data.json").unlink()  # of a run before there was such a file
+    assert runner.evaluate(load())["AP"] >= 0
 
 
 def test_random_weights_are_not_frozen(load):

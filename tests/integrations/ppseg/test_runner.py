@@ -13,6 +13,8 @@ from PIL import Image
 
 from ppeffconv.accelerate import is_accelerated
 
+from ..decay import check_decay
+
 
 @pytest.fixture
 def runner():
@@ -140,11 +142,38 @@ def test_a_copied_run_is_about_itself(runner, load, data, tmp_path):
 def test_pictures_of_a_network_that_does_not_sample(runner, load, data, tmp_path):
     from ppeffconv.integrations.ppseg import masks
 
-    plain = "model.backbone={type: EffConvResNet, name: sp_resnet18, kwargs: {width: 8}}"
+    plain = "model.backbone={type: EffConvResNet, name: sp_resnet18, kwargs: {width: 8}, auxiliary: null}"
     runner.train(load("iters=2", plain))
     (data / "val0.png").write_bytes(b"no image")
     picture = masks.draw_masks(load(plain), [str(data)], tmp_path / "pictures.png")
     assert Image.open(picture).size[1] > 2000  # a line for each of the first images in the folder
+
+
+@pytest.mark.parametrize("kind", ["AdamW", "SGD"])
+def test_masks_do_not_decay(runner, load, kind, monkeypatch):
+    import paddleseg.core
+
+    seen = {}
+    monkeypatch.setattr(paddleseg.core, "train", lambda model, *_, **options: seen.update(options, model=model))
+    backbone = "model.backbone={type: EffConvResNet, name: learned_versatile_resnet18, kwargs: {width: 8}}"
+    runner.train(load(backbone, f"optimizer={{type: {kind}, weight_decay: 0.1}}", "val_dataset=null"))
+    check_decay(seen["model"], seen["optimizer"])
+
+
+def test_a_run_goes_on_as_it_began(runner, load, data, tmp_path):
+    """Places may change, what shapes the course may not, nor what the data are."""
+    runner.train(load("iters=2"))
+    for change in ("batch_size=1", "lr_scheduler.power=0.5", "model.channels=8", "optimizer.weight_decay=0.5"):
+        key, _, value = change.partition("=")
+        with pytest.raises(ValueError, match=rf"cannot resume .*{key}: the run .*, now {value}"):
+            runner.train(load(change), resume="auto")
+    moved = shutil.copytree(data, tmp_path / "moved")
+    places = [f"train_dataset.dataset_root={moved}", f"train_dataset.train_path={moved / 'train.txt'}"]
+    runner.train(load("iters=3", "run.log_iters=2", *places), resume="auto")
+    lines = (data / "train.txt").read_text().splitlines(keepends=True)
+    (data / "train.txt").write_text("".join(lines[:3]))
+    with pytest.raises(ValueError, match="trained on other data: images: 4, now 3"):
+        runner.train(load(), resume="auto")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(runner, load):
@@ -252,7 +281,7 @@ def test_images_smaller_than_the_stride_train(runner, load, data):
         ("loss.coef=1", r"loss.coef must be a list"),
         ("loss.types=[{type: Foo}]", r"Foo"),
         ("train_dataset.transforms=[Normalize]", r"train_dataset.transforms must be a list, each item a mapping"),
-        ("train_dataset.transforms=[{type: Normalize, mean: 3}]", r"mean"),
+        ("train_dataset.transforms=[{type: Normalize, mean: 3}]", r"Normalize"),
     ],
 )
 def test_bad_settings(runner, load, override, message):
