@@ -33,7 +33,8 @@ def detection(args: argparse.Namespace) -> Path:
     from ppeffconv.integrations.ppdet import config
     from ppeffconv.integrations.ppdet.drawing import draw_features
 
-    return draw_features(config.load(args.config, args.override), args.image, args.output, args.weights)
+    weights = None if args.weights is None else str(args.weights)
+    return draw_features(config.load(args.config, args.override), args.image, args.output, weights)
 
 
 def segmentation(args: argparse.Namespace) -> Path:

@@ -138,7 +138,8 @@ class RunConfig(Config):
             block = dic.get(name) or {}
             block.update({key: find_data(block[key]) for key in PLACES if isinstance(block.get(key), str)})
         defaults = {name: copy.deepcopy(field.default) for name, field in RUN.items()}
-        return dic | {"run": defaults | (dic.get("run") or {})}
+        given = {name: block for name, block in dic.items() if block is not None}  # null: as if it were not there
+        return given | {"run": defaults | given.get("run", {})}
 
 
 def holds_run(folder: Path) -> bool:

@@ -194,12 +194,14 @@ def test_a_picture_of_the_backbone(load, coco, tmp_path):
     assert Image.open(picture).size == (one[0], 3 * one[1])
 
 
-@pytest.mark.parametrize("kind", ["{type: Momentum, momentum: 0.9}", "{type: AdamW, weight_decay: 0.1}"])
+@pytest.mark.parametrize("kind", [{"type": "Momentum", "momentum": 0.9}, {"type": "AdamW", "weight_decay": 0.1}])
 def test_masks_do_not_decay(load, kind):
     from ppeffconv.integrations.ppdet import runner
 
     masks = "EffConvResNet.name=learned_versatile_resnet18", "OptimizerBuilder.regularizer.factor=0.1"
-    trainer = runner.EffConvTrainer(load(*masks, f"OptimizerBuilder.optimizer={kind}"), "train")
+    cfg = load(*masks)
+    cfg["OptimizerBuilder"]["optimizer"] = kind
+    trainer = runner.EffConvTrainer(cfg, "train")
     check_decay(trainer.model, trainer.optimizer)
 
 
