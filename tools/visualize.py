@@ -48,7 +48,12 @@ if __name__ == "__main__":
     parser = cli.config_parser(__doc__)
     cli.weights_option(parser)
     parser.add_argument(
-        "--image", type=cli.path, nargs="+", required=True, metavar="PATH", help="images, folders: a line for each image"
+        "--image",
+        type=cli.path,
+        nargs="+",
+        required=True,
+        metavar="PATH",
+        help="images, folders: a line for each image",
     )
     parser.add_argument("--output", type=cli.path, metavar="PNG", help="default: pictures.png or masks.png in the run")
     cli.run(main, parser)
