@@ -92,7 +92,7 @@ def panels(net: nn.Layer, inputs: Tensor) -> list[Panel]:
 def draw_lines(lines: Sequence[Sequence[Panel]], output: Path) -> Path:
     """Draw lines of panels, of which the first shows an image, to a picture file."""
     columns = max(map(len, lines))
-    size = 1.9 * columns, 2.1 * len(lines)
+    size = 1.9 * columns, 2.4 * len(lines)
     with sheet(output, nrows=len(lines), ncols=columns, figsize=size, squeeze=False) as axes:
         for line, drawn in zip(axes, lines):
             for axis, (name, panel) in zip(line, drawn):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from pathlib import Path
 from typing import Any
 
 import paddle
@@ -34,6 +35,7 @@ def apply() -> None:
     require("paddledet", "2.6.0", ("3.3",), "det")
     _import()
     from ppdet.data import reader
+    from ppdet.data.source import dataset
     from ppdet.data.transform.operators import Decode
     from ppdet.utils import checkpoint, visualizer
 
@@ -43,6 +45,7 @@ def apply() -> None:
         if name.startswith("ppdet.modeling.") and getattr(module, "paddle", None) is paddle:
             module.paddle = proxy
     if not isinstance(visualizer.ImageDraw, ModuleProxy):
+        dataset._is_valid_file = _is_image
         visualizer.ImageDraw = ModuleProxy(visualizer.ImageDraw, Draw=_draw)
         checkpoint.paddle = ModuleProxy(paddle, save=_save)
         reader.DataLoader = ProcessLoader
@@ -115,6 +118,11 @@ def _by_our_reader(decode: Any) -> Any:
             raise ValueError("an image given as bytes cannot be decoded: it is damaged or not an image") from None
 
     return apply
+
+
+def _is_image(file: str) -> bool:
+    """PaddleDetection passes over what is not JPEG, PNG or BMP without a word; the caller has read the files."""
+    return Path(file).is_file()
 
 
 def _draw(image: Any, mode: str | None = None) -> Any:

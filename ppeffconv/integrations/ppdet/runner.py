@@ -85,6 +85,12 @@ class EffConvTrainer(Trainer):
         self.scores = callbacks.scores(self._metrics)
         super()._reset_metrics()
 
+    def _get_save_image_name(self, output_dir: str, image_path: str) -> str:
+        """The place of a drawing: images of one name in several folders must not overwrite each other."""
+        place = Path(output_dir, Path(image_path).relative_to(self.image_root))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return str(place)
+
     def train(self, validate: bool = False) -> None:
         """Train the epochs that are left; see PaddleDetection."""
         self.loader = SeededEpochs(self.loader, self.cfg["seed"], self.start_epoch)
@@ -166,6 +172,7 @@ def infer(cfg: Any, images: str, weights: str | None = None, threshold: float = 
     if names is None or not Path(names).is_file():  # PaddleDetection would take the names of COCO's classes
         raise FileNotFoundError(f"no annotation file {names}, which names the classes; see TestDataset.anno_path")
     load_weights(trainer, cfg, weights)
+    trainer.image_root = Path(images) if Path(images).is_dir() else Path(images).parent
     trainer.predict(files, draw_threshold=threshold, output_dir=str(folder), save_results=True)
     return folder
 

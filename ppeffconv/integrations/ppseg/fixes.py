@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
@@ -23,6 +24,7 @@ def apply() -> None:
     - Its cross entropy multiplies integers by floats, which Paddle no longer promotes.
     - Paddle's loader hides what is wrong with a sample, see `Loader`, and its count of operations at the end of a
       training takes layers of other classes than its own for free.
+    - What it draws on are the images as they were predicted, of any kind that can be read.
 
     Raises:
         ImportError: PaddleSeg is not installed, or one of its own requirements cannot be imported.
@@ -30,10 +32,11 @@ def apply() -> None:
     """
     require("paddleseg", "2.8.0", ("3.3",), "seg")
     try:
+        import cv2
         import paddleseg.core
         import paddleseg.models  # noqa: F401 - registers its models and losses
         from paddleseg.models.losses import cross_entropy_loss
-        from paddleseg.utils import metrics
+        from paddleseg.utils import metrics, visualize
     except ImportError as error:
         raise ImportError(
             f"PaddleSeg cannot be imported: {error}. OpenCV needs numpy < 2 (pip install 'ppeffconv[cpu,seg]') and, on "
@@ -50,6 +53,8 @@ def apply() -> None:
     loss = cross_entropy_loss.CrossEntropyLoss
     loss._post_process_loss = _with_float_labels(loss._post_process_loss)
     cross_entropy_loss.F = ModuleProxy(F, one_hot=_one_hot)
+    visualize.cv2 = ModuleProxy(cv2, imread=_read_for_drawing)
+    sys.modules["paddleseg.core.predict"].cv2 = ModuleProxy(cv2, imwrite=_write_drawing)
 
 
 def _with_axes(loss_computation: Callable[..., list[Tensor]]) -> Callable[..., list[Tensor]]:
@@ -70,6 +75,20 @@ def _with_float_labels(post_process: Callable[..., Tensor]) -> Callable[..., Ten
         return post_process(self, logit, label.astype("float32"), semantic_weights, loss)
 
     return corrected
+
+
+def _read_for_drawing(path: str) -> np.ndarray:
+    """`cv2.imread` by the reader that predictions see."""
+    from .reading import read_image  # needs PaddleSeg, of which `apply` tells whether it is there
+
+    return read_image(path, 3).astype(np.uint8)
+
+
+def _write_drawing(path: str, image: np.ndarray) -> bool:
+    """`cv2.imwrite`, as a PNG file where OpenCV cannot write the image's own kind."""
+    import cv2
+
+    return cv2.imwrite(path if cv2.haveImageWriter(path) else f"{path}.png", image)
 
 
 def _one_hot(x: Tensor, num_classes: int, name: str | None = None) -> Tensor:

@@ -49,8 +49,14 @@ def test_train_evaluate_infer(load, coco, tmp_path):
     assert set(scores) == set(rows[-1]) - {"epoch"}
     Image.new("RGB", (50, 40)).save(tmp_path / "other.jpg")
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    for suffix in ("gif", "tif", "webp"):
+        Image.new("RGB", (50, 40)).save(tmp_path / f"图 像.{suffix}")
+    (tmp_path / "below").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "below" / "other.jpg")
     drawn = runner.infer(load(*SAMPLED), str(tmp_path), threshold=0.0)
-    assert (drawn / "other.jpg").is_file()
+    for name, size in (("other.jpg", (50, 40)), ("below/other.jpg", (30, 20)), ("图 像.gif", (50, 40))):
+        assert Image.open(drawn / name).size == size
+    assert (drawn / "图 像.tif").is_file()
     assert not (drawn / "broken.jpg").exists()
     assert isinstance(json.loads((drawn / "bbox.json").read_text()), list)
     assert len(list((folder / "vdl").iterdir())) == len(list((drawn / "vdl").iterdir())) == 1

@@ -59,7 +59,12 @@ def test_train_evaluate_infer_resume_and_report(runner, load, data, tmp_path, ca
 
     (data / "val0.png").write_bytes(b"no image")
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(data / "small.png")
-    pictures = runner.infer(load(), str(data))
+    for suffix in ("gif", "tif"):
+        Image.fromarray(np.zeros((5, 7), np.uint8)).save(data / f"图 像.{suffix}")
+    for suffix in ("gif", "tif"):
+        runner.infer(load(), str(data / f"图 像.{suffix}"))
+    assert (tmp_path / "run" / "infer" / "added_prediction" / "图 像.gif.png").is_file()
+    pictures = runner.infer(load(), str(data), output=str(tmp_path / "pictures"))
     assert "1 of 17 images cannot be read and were skipped" in capsys.readouterr().out
     drawn = Image.open(pictures / "pseudo_color_prediction" / "small.png")
     assert drawn.size == (7, 5)
