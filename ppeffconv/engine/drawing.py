@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..config import Config
 from ..data import build_loader, build_transforms
-from ..data.image_folder import UNREADABLE
+from ..data.image_files import UnreadableImageError, read_image
 from ..models.pictures import choose, feature_maps, pictures
 from ..utils.figures import sheet
 from ..utils.logger import get_logger
@@ -67,10 +67,9 @@ def read_images(paths: Sequence[str | Path], mode: str) -> list[Image.Image]:
             get_logger().info(f"{len(files) - number} more images are not drawn: a picture has {LINES} lines at most")
             break
         try:
-            with Image.open(file) as image:
-                images.append(image.convert(mode))
-        except UNREADABLE as error:
-            get_logger().warning(f"{file} is left out: it is no image that can be read: {error}")
+            images.append(read_image(file, mode))
+        except UnreadableImageError as error:
+            get_logger().warning(f"{file} is left out: {error}")
     if not images:
         raise ValueError(f"none of {len(files)} files is an image that can be read, the first is {files[0]}")
     return images

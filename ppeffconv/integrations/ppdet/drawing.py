@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import paddle
-from PIL import Image
 from ppdet.core.workspace import create
 
+from ...data.image_files import read_image
 from ...engine.drawing import LINES, draw_lines, panels
 from ...engine.images import find_images
 from ...utils.optional import require
@@ -43,7 +43,5 @@ def draw_features(
     trainer.dataset.set_images(files)
     net, lines = FeatureMaps(trainer.model), []
     for file, batch in zip(files, create("TestReader")(trainer.dataset, 0)):
-        with Image.open(file) as image:
-            shown = np.asarray(image.convert("RGB"))
-        lines.append([("image", shown), *panels(net, paddle.to_tensor(batch["image"]))])
+        lines.append([("image", np.asarray(read_image(file))), *panels(net, paddle.to_tensor(batch["image"]))])
     return draw_lines(lines, output or config.run_dir(cfg) / "pictures.png")

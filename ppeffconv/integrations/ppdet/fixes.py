@@ -9,8 +9,9 @@ from typing import Any
 
 import paddle
 from paddle import Tensor
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
+from ...data.image_files import read_image
 from ...data.process_loader import ProcessLoader
 from ...utils.files import replacing
 from ..compat import ModuleProxy, at_least_1d, concat, require
@@ -37,6 +38,7 @@ def apply() -> None:
     from ppdet.data import reader
     from ppdet.data.source import dataset
     from ppdet.data.transform.operators import Decode
+    from ppdet.engine import trainer
     from ppdet.utils import checkpoint, visualizer
 
     vision = ModuleProxy(paddle.vision, ops=ModuleProxy(paddle.vision.ops, roi_align=roi_align))
@@ -46,6 +48,7 @@ def apply() -> None:
             module.paddle = proxy
     if not isinstance(visualizer.ImageDraw, ModuleProxy):
         dataset._is_valid_file = _is_image
+        trainer.Image = ModuleProxy(trainer.Image, open=_open_for_drawing)
         visualizer.ImageDraw = ModuleProxy(visualizer.ImageDraw, Draw=_draw)
         checkpoint.paddle = ModuleProxy(paddle, save=_save)
         reader.DataLoader = ProcessLoader
@@ -123,6 +126,11 @@ def _by_our_reader(decode: Any) -> Any:
 def _is_image(file: str) -> bool:
     """PaddleDetection passes over what is not JPEG, PNG or BMP without a word; the caller has read the files."""
     return Path(file).is_file()
+
+
+def _open_for_drawing(file: str) -> Image.Image:
+    """`PIL.Image.open` by the reader that the detector sees."""
+    return read_image(file)
 
 
 def _draw(image: Any, mode: str | None = None) -> Any:

@@ -20,6 +20,8 @@ from paddleseg.utils.utils import set_seed
 
 from ... import accelerate
 from ...config_yaml import parse_yaml, read_yaml
+from ...data.image_files import is_image_name
+from ...engine.images import find_images
 from ...layers import exempt_from_decay
 from ...models.cost import CostOfImages
 from ...utils.device import device_name
@@ -72,7 +74,7 @@ def infer(cfg: RunConfig, images: str, weights: str | None = None, output: str |
     with a count.
     """
     _, model = load_trained(cfg, weights)
-    paths, root = get_image_list(images)
+    paths, root = _list_images(images)
     usable = readable(paths)
     folder = Path(output) if output else cfg.run_dir / "infer"
     channels = cfg.val_dataset_cfg.get("img_channels", 3)
@@ -82,6 +84,17 @@ def infer(cfg: RunConfig, images: str, weights: str | None = None, output: str |
         model, str(_weight_file(cfg, weights)), transforms, usable, root, save_dir=str(folder), **options
     )
     return folder
+
+
+def _list_images(images: str) -> tuple[list[str], str | None]:
+    """Image files and the folder that they are below: of a folder, a file, or a list that names files."""
+    place = Path(images)
+    if place.is_dir() or is_image_name(place.name):
+        return [str(file) for file in find_images(place)], str(place if place.is_dir() else place.parent)
+    try:
+        return get_image_list(images)
+    except (UnicodeDecodeError, AssertionError, RuntimeError) as error:
+        raise ValueError(f"{images} is neither an image, a folder of images nor a list of them: {error}") from None
 
 
 def readable(paths: Sequence[str]) -> list[str]:

@@ -65,10 +65,10 @@ def test_train_evaluate_infer_resume_and_report(runner, load, data, tmp_path, ca
         runner.infer(load(), str(data / f"图 像.{suffix}"))
     assert (tmp_path / "run" / "infer" / "added_prediction" / "图 像.gif.png").is_file()
     pictures = runner.infer(load(), str(data), output=str(tmp_path / "pictures"))
-    assert "1 of 17 images cannot be read and were skipped" in capsys.readouterr().out
+    assert "1 of 19 images cannot be read and were skipped" in capsys.readouterr().out
     drawn = Image.open(pictures / "pseudo_color_prediction" / "small.png")
     assert drawn.size == (7, 5)
-    assert len(list((pictures / "added_prediction").iterdir())) == 16
+    assert len(list((pictures / "added_prediction").iterdir())) == 18
     check_reports(load, folder, tmp_path, data)
 
 
