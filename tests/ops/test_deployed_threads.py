@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import random
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ import pytest
 from ppeffconv.ops import deployed as module
 from ppeffconv.ops.deployed import release
 
-from .programs import by_engine, compiled, everything, fingerprint, images
+from .programs import by_engine, compiled, everything, fingerprint, images, threads
 
 pytestmark = compiled
 THREADS = 4
@@ -95,6 +99,46 @@ def test_packed_weights_stay_while_somebody_holds_them(monkeypatch):
     owners.clear()
     gc.collect()
     assert released == ["uid"]
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_equal_bits_whoever_does_the_pieces(count):
+    """A team on one core, whose threads get on by fits and starts, and beside others."""
+    program, x = everything(), images(2, 3, (33, 18))
+    with threads(1):
+        expected = by_engine(program, x)
+
+    def on_one_core():
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # of this thread, and of those that it starts
+        with threads(count):
+            return [by_engine(program, x) for _ in range(5)]
+
+    for results in together([on_one_core] * 2):
+        for got in results:
+            assert_same(got, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_has_a_team_of_its_own():
+    code = (
+        "import os, sys, numpy as np, paddle\n"
+        "from tests.ops.programs import by_engine, everything, images, threads\n"
+        "program, x = everything(), images(1, 3, (13, 5))\n"
+        "with threads(2):\n"
+        "    expected = by_engine(program, x)\n"
+        "child = os.fork()\n"
+        "with threads(2):\n"
+        "    same = all(map(np.array_equal, by_engine(program, x), expected))\n"
+        "if child == 0:\n"
+        "    sys.exit(0 if same else 3)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or (0 if same else 4))\n"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    run = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=600, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
 
 
 class _Owner:

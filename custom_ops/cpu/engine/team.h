@@ -47,9 +47,8 @@ class Team {
   void run(const Task* tasks, int64_t count, const std::function<void(int64_t)>& ended) {
     if (count == 0) return;
     tasks_ = tasks, count_ = count, ended_ = &ended, current_ = 0, failure_ = nullptr;
-    running_ = true;
     publish(tasks[0].pieces);
-    while (running_) take_or_wait(0);
+    work(0, [](State state) { return state.pieces() > 0; });
     if (failure_) std::rethrow_exception(failure_);
   }
 
@@ -59,6 +58,7 @@ class Team {
   struct State {
     uint64_t bits;
 
+    // Without pieces there is no task.
     static State begin(uint64_t turn, uint64_t pieces) { return {turn << 32 | pieces << 16}; }
     uint32_t turn() const { return uint32_t(bits >> 32); }
     int64_t pieces() const { return bits >> 16 & 0xffff; }
@@ -76,16 +76,21 @@ class Team {
   explicit Team(int64_t size) : size_(size), process_(getpid()) {
     for (int64_t worker = 1; worker < size; ++worker) {
       helpers_.emplace_back([this, worker] {
-        while (!stopping_) take_or_wait(worker);
+        work(worker, [this](State) { return !stopping_; });
       });
     }
   }
 
   State state() const { return {state_.load()}; }
 
-  void take_or_wait(int64_t worker) {
-    const uint32_t turn = state().turn();
-    if (!take(worker)) wait(turn);
+  // The state is looked at first: what ends the work also ends the turn, and so the waiting for its end.
+  template <typename GoesOn>
+  void work(int64_t worker, const GoesOn& goes_on) {
+    while (true) {
+      const State present = state();
+      if (!goes_on(present)) return;
+      if (!take(worker)) wait(present.turn());
+    }
   }
 
   // Does a piece if there is one. While somebody holds a piece, its task is the present one.
@@ -107,9 +112,8 @@ class Team {
   void finish() {
     done_ = 0;
     (*ended_)(current_);
-    if (++current_ < count_ && !failure_) return publish(tasks_[current_].pieces);
-    running_ = false;
-    publish(0);
+    const bool more = ++current_ < count_ && !failure_;
+    publish(more ? tasks_[current_].pieces : 0);
   }
 
   void publish(int64_t pieces) {
@@ -149,7 +153,7 @@ class Team {
   const std::function<void(int64_t)>* ended_ = nullptr;
   int64_t count_ = 0, current_ = 0;
   std::exception_ptr failure_;
-  std::atomic<bool> running_{false}, stopping_{false};
+  std::atomic<bool> stopping_{false};
   alignas(kAlign) std::atomic<uint64_t> state_{0};
   alignas(kAlign) std::atomic<int64_t> done_{0};  // pieces of the present task
   std::atomic<int> sleeping_{0};
