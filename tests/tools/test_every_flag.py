@@ -72,7 +72,7 @@ HANDED = {
     "benchmark": [
         *(
             (f"{MEASURED} --output {{folder}}/x.json --resume".replace("{kind}", kind), "session")
-            for kind in ("ops", "train", "deploy", "growth")
+            for kind in ("ops", "train", "deploy", "growth", "busy")
         ),
         ("report --into {document} --json {folder}/x.json", "report"),
     ],
