@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import paddle
 import pytest
 from PIL import Image
 
 from ppeffconv.config import load_config
-from ppeffconv.data import NYUv2, SceneDepth, build_dataset, build_loader, build_transforms
+from ppeffconv.data import NYUv2, SceneDepth, UnreadableImageError, build_dataset, build_loader, build_transforms
 from ppeffconv.data.depth_transforms import point_sample
+from ppeffconv.engine.depth import evaluate_depth
 
 from .scenes.conftest import garment_root, scenes  # noqa: F401 - fixtures
 
@@ -25,6 +28,36 @@ def test_scenes(scenes):  # noqa: F811
     millimetres = np.asarray(Image.open(scenes / "depth" / "val" / "000002.png"))
     np.testing.assert_allclose(depth, millimetres / 1000, rtol=1e-6)
     np.testing.assert_array_equal(image, np.asarray(Image.open(scenes / "images" / "val" / "000002.jpg")))
+
+
+@pytest.mark.parametrize("kind", ["images", "depth"])
+@pytest.mark.parametrize("content", [b"", None])
+def test_a_pair_that_cannot_be_read(scenes, tmp_path, kind, content):  # noqa: F811
+    root = tmp_path / "scenes"
+    shutil.copytree(scenes, root)
+    for split in ("train", "val"):
+        file = next((root / kind / split).glob("000001.*"))
+        file.write_bytes(file.read_bytes()[:200] if content is None else content)
+    name = str(root / "images" / "val" / "000001.jpg")
+    data = SceneDepth(str(root), train=False)
+    with pytest.raises(UnreadableImageError, match="cannot read .*000001"):
+        data[1]
+    assert data.broken == [name]
+    training = SceneDepth(str(root))
+    for ours, next_one in zip(training[1], training[2]):
+        np.testing.assert_array_equal(ours, next_one)
+    assert len(training.broken) == 1
+
+
+def test_an_evaluation_of_pairs_that_cannot_be_read():
+    class Loader(list):
+        dataset = SimpleNamespace(broken=["a.jpg"])
+
+    batch = [paddle.zeros([4, 4, 20, 20]), paddle.zeros([4, 1, 20, 20])]
+    net = paddle.nn.Conv2D(4, 1, 1)
+    assert evaluate_depth(net, Loader([batch] * 25)) | {"rmse": 0} == {"rmse": 0, "samples": 100, "broken": 1}
+    with pytest.raises(ValueError, match=r"1 of the 97 evaluation samples cannot be read, such as a\.jpg"):
+        evaluate_depth(net, Loader([batch] * 24))
 
 
 def test_no_scenes(tmp_path, monkeypatch):
