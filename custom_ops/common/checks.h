@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <string>
 #include <vector>
 
+#include "paddle/common/enforce.h"
 #include "paddle/phi/api/all.h"
 
 namespace ppeffconv {
@@ -73,8 +75,15 @@ inline void check_size(const std::vector<int64_t>& shape, const char* name) {
   PD_CHECK(elements < static_cast<double>(int64_t{1} << 40), name, " would have ", elements, " elements");
 }
 
-// PD_KERNEL(Guarded<kernel>::run): what the standard library or oneDNN throws, as for a lack of memory, becomes an
-// exception of Paddle's and so an error in Python. On any other Paddle ends the process, as on those inside a parallel
+// What Paddle Inference passes on with its text; of any other exception it keeps the type's name alone. The place in
+// the sources, which is that of whoever compiled them, is left out.
+[[noreturn]] inline void fail(const std::string& what) {
+  const std::string text = what.substr(0, what.rfind("\n  ["));
+  throw common::enforce::EnforceNotMet(common::errors::External("%s", text.c_str()), "ppeffconv", 0);
+}
+
+// PD_KERNEL(Guarded<kernel>::run): whatever is thrown, by the standard library or oneDNN as for a lack of memory too,
+// becomes an error in Python. On exceptions that it does not know Paddle ends the process, as on those inside a parallel
 // region: there kernels allocate no more than small scratch.
 template <auto kKernel>
 struct Guarded;
@@ -84,10 +93,10 @@ struct Guarded<kKernel> {
   static std::vector<paddle::Tensor> run(Arguments... arguments) {
     try {
       return kKernel(arguments...);
-    } catch (const common::PD_Exception&) {
+    } catch (const common::enforce::EnforceNotMet&) {
       throw;
     } catch (const std::exception& error) {
-      PD_THROW(error.what());
+      fail(error.what());
     }
   }
 };

@@ -2,15 +2,14 @@
 // made once and shared by all callers, each of whom takes a plan for himself.
 #include <dlfcn.h>
 
-#include <list>
-
-#include "cpu/engine/network.h"
+#include "cpu/engine/networks.h"
 
 namespace ppeffconv {
 namespace {
 
 using engine::AnyNetwork;
 using engine::Dims;
+using engine::Networks;
 using engine::Weight;
 using paddle::Tensor;
 
@@ -37,107 +36,6 @@ class WithoutPythonLock {
   void* state_ = nullptr;
 };
 
-// A 64-bit fingerprint of the weights' numbers (FNV-1a, a word at a time).
-uint64_t fingerprint(const std::vector<Weight>& weights) {
-  uint64_t hash = 1469598103934665603u;
-  for (const Weight& weight : weights) {
-    const int64_t size = weight.size();
-    for (int64_t i = 0; i < size; ++i) {
-      uint32_t word;
-      std::memcpy(&word, weight.data + i, 4);
-      hash = (hash ^ word) * 1099511628211u;
-    }
-  }
-  return hash;
-}
-
-// A few numbers of each weight: looked at in every call, as addresses may have been given to other numbers since.
-std::vector<float> spots(const std::vector<Weight>& weights) {
-  std::vector<float> numbers;
-  for (const Weight& weight : weights) {
-    const int64_t size = weight.size();
-    for (int64_t at : {int64_t{0}, size / 2, size - 1}) numbers.push_back(size > 0 ? weight.data[at] : 0);
-  }
-  return numbers;
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-std::unique_ptr<AnyNetwork> make(const std::string& text, const std::vector<Weight>& weights) {
-  const engine::Program program = engine::Program::parse(text);
-  if (program.bfloat) return std::make_unique<engine::Network<engine::bfloat16>>(program, weights);
-  return std::make_unique<engine::Network<float>>(program, weights);
-}
-
-// Networks by the hash of their text and weights; those used last stay.
-class Networks {
- public:
-  static Networks& all() {
-    static Networks networks;
-    return networks;
-  }
-
-  // Packs the weights at the first call. Numbers at other addresses are compared once, so that a uid that does not
-  // belong to them is found out.
-  std::shared_ptr<AnyNetwork> get(const std::string& uid, const std::string& text, const std::vector<Weight>& weights) {
-    std::vector<const float*> places;
-    for (const Weight& weight : weights) places.push_back(weight.data);
-    const std::lock_guard<std::mutex> guard(mutex_);
-    Entry& entry = find(uid);
-    if (!entry.network) {
-      entry.network = make(text, weights);
-      entry.hash = fingerprint(weights), entry.spots = spots(weights), entry.text = text;
-    }
-    const bool known = entry.places.empty() || entry.places.count(places) > 0;
-    PD_CHECK(same_bits(spots(weights), entry.spots) && (known || fingerprint(weights) == entry.hash),
-             "deployed: the weights are not those that this uid was made from; deploy the network again");
-    PD_CHECK(entry.text == text, "deployed: this uid was made from another program; deploy the network again");
-    entry.places.insert(std::move(places));
-    return entry.network;
-  }
-
-  // Sizes alone; the weights need no data.
-  std::shared_ptr<AnyNetwork> shapes(const std::string& uid, const std::string& text,
-                                     const std::vector<Weight>& weights) {
-    const std::lock_guard<std::mutex> guard(mutex_);
-    Entry& entry = find(uid);
-    if (!entry.network && !entry.shapes) entry.shapes = make(text, weights);
-    return entry.network ? entry.network : entry.shapes;
-  }
-
-  void release(const std::string& uid) {
-    const std::lock_guard<std::mutex> guard(mutex_);
-    entries_.remove_if([&](const Entry& entry) { return entry.uid == uid; });
-  }
-
- private:
-  struct Entry {
-    std::string uid, text;
-    std::shared_ptr<AnyNetwork> network, shapes;
-    uint64_t hash = 0;
-    std::vector<float> spots;
-    std::set<std::vector<const float*>> places;
-  };
-  static constexpr size_t kNetworks = 32;
-
-  Entry& find(const std::string& uid) {
-    for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-      if (entry->uid != uid) continue;
-      entries_.splice(entries_.begin(), entries_, entry);
-      return entries_.front();
-    }
-    entries_.emplace_front();
-    entries_.front().uid = uid;
-    if (entries_.size() > kNetworks) entries_.pop_back();
-    return entries_.front();
-  }
-
-  std::mutex mutex_;
-  std::list<Entry> entries_;
-};
-
 Dims dims_of(const std::vector<int64_t>& shape) { return {shape[0], shape[2], shape[3], shape[1]}; }
 
 std::vector<int64_t> shape_of(const Dims& dims, bool flat) {
@@ -154,49 +52,62 @@ std::vector<Tensor> deployed(const Tensor& x, const std::vector<Tensor>& weights
     PD_CHECK(weight.dtype() == paddle::DataType::FLOAT32, "a weight must be float32");
     frozen.push_back({weight.data<float>(), weight.shape()});
   }
-  const std::shared_ptr<AnyNetwork> network = Networks::all().get(uid, program, frozen);
+  const std::shared_ptr<engine::Packed> packed = Networks::all().get(uid);
+  AnyNetwork& network = packed->network(program, frozen);
   const Dims images = dims_of(x.shape());
-  const std::vector<Dims> sizes = network->infer(images);
+  const std::vector<Dims> sizes = network.infer(images);
   PD_CHECK(sizes.size() <= kOutputs, "deployed: at most ", kOutputs, " outputs, got ", sizes.size());
   std::vector<Tensor> results;
   std::vector<float*> places;
   for (const Dims& size : sizes) {
-    results.push_back(paddle::empty(shape_of(size, network->flat), paddle::DataType::FLOAT32, x.place()));
+    results.push_back(paddle::empty(shape_of(size, network.flat), paddle::DataType::FLOAT32, x.place()));
     places.push_back(results.back().data<float>());
   }
   while (results.size() < kOutputs) results.push_back(paddle::empty({0}, paddle::DataType::FLOAT32, x.place()));
-  results.push_back(paddle::empty({network->masks}, paddle::DataType::FLOAT32, x.place()));
+  results.push_back(paddle::empty({network.masks}, paddle::DataType::FLOAT32, x.place()));
   float* densities = results.back().data<float>();
   if (images.batch == 0) {
-    std::fill(densities, densities + network->masks, 0.0f);
+    std::fill(densities, densities + network.masks, 0.0f);
     return results;
   }
   const WithoutPythonLock unlocked;
-  network->run(x.data<float>(), images, places, densities);
+  network.run(x.data<float>(), images, places, densities);
+  Networks::all().keep(uid, packed);
   return results;
 }
 
 // Sizes that are not known while a graph is traced are -1, and so is what depends on them.
-std::vector<std::vector<int64_t>> infer_shape(const std::vector<int64_t>& x,
+std::vector<std::vector<int64_t>> infer_known(const std::vector<int64_t>& x,
                                               const std::vector<std::vector<int64_t>>& weights,
                                               const std::string& program, const std::string& uid) {
   PD_CHECK(x.size() == 4, "x must have 4 dimensions, got ", x.size());
-  std::vector<Weight> sizes;
-  for (const auto& shape : weights) sizes.push_back({nullptr, shape});
-  const std::shared_ptr<AnyNetwork> network = Networks::all().shapes(uid, program, sizes);
-  const bool known = std::all_of(x.begin(), x.end(), [](int64_t side) { return side > 0; });
-  constexpr int64_t kSome = 512;
-  const std::vector<Dims> outputs = network->infer(known ? dims_of(x) : Dims{1, kSome, kSome, x[1]});
-  std::vector<std::vector<int64_t>> shapes;
-  for (const Dims& dims : outputs) {
-    shapes.push_back(shape_of(dims, network->flat));
-    if (known) continue;
-    shapes.back()[0] = x[0];
-    if (!network->flat) shapes.back()[2] = shapes.back()[3] = -1;
+  const std::shared_ptr<engine::Packed> packed = Networks::all().get(uid);
+  const AnyNetwork* network = packed->packed(program);
+  std::unique_ptr<AnyNetwork> sizes_alone;  // its weights need no data
+  if (network == nullptr) {
+    std::vector<Weight> sizes;
+    for (const auto& shape : weights) sizes.push_back({nullptr, shape});
+    sizes_alone = engine::make_network(program, sizes);
+    network = sizes_alone.get();
   }
+  std::vector<std::vector<int64_t>> shapes;
+  for (const Dims& dims : network->infer(dims_of(x))) shapes.push_back(shape_of(dims, network->flat));
   while (shapes.size() < kOutputs) shapes.push_back({0});
   shapes.push_back({network->masks});
   return shapes;
+}
+
+// Paddle ends the process where shapes cannot be inferred: whatever is wrong is left to the kernel, which may say so.
+std::vector<std::vector<int64_t>> infer_shape(const std::vector<int64_t>& x,
+                                              const std::vector<std::vector<int64_t>>& weights,
+                                              const std::string& program, const std::string& uid) {
+  try {
+    return infer_known(x, weights, program, uid);
+  } catch (const std::exception&) {
+    std::vector<std::vector<int64_t>> unknown(kOutputs, std::vector<int64_t>(4, engine::kUnknown));
+    unknown.push_back({engine::kUnknown});
+    return unknown;
+  }
 }
 
 std::vector<paddle::DataType> infer_dtype(paddle::DataType x, const std::vector<paddle::DataType>&) {
@@ -215,8 +126,17 @@ extern "C" __attribute__((visibility("default"))) int ppeffconv_profile_read(dou
   std::copy(measured.begin(), measured.begin() + count, ms);
   return count;
 }
+extern "C" __attribute__((visibility("default"))) void ppeffconv_hold(const char* uid) { Networks::all().hold(uid); }
 extern "C" __attribute__((visibility("default"))) void ppeffconv_release(const char* uid) {
   Networks::all().release(uid);
+}
+// Bytes: of packed weights, of the memory in which programs run, of what is kept between calls, and the limit of that.
+extern "C" __attribute__((visibility("default"))) void ppeffconv_memory(int64_t* bytes) {
+  bytes[0] = engine::Packed::total(), bytes[1] = engine::Working::total();
+  bytes[2] = engine::Kept::all().bytes(), bytes[3] = engine::Kept::all().limit();
+}
+extern "C" __attribute__((visibility("default"))) void ppeffconv_limit_memory(int64_t bytes) {
+  engine::Kept::all().set_limit(bytes);
 }
 
 }  // namespace ppeffconv

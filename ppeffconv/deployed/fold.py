@@ -53,7 +53,13 @@ class Tail:
         return self.is_linear and self.scale is None and self.shift is None
 
     def before(self, other: Tail) -> Tail:
-        """This tail, which must be linear, and then ``other``."""
+        """This tail, and then ``other``.
+
+        Raises:
+            ValueError: this one adds a map or has an activation, which no tail can have in its middle.
+        """
+        if not self.is_linear:
+            raise ValueError(f"only a scale and a shift can come before another tail, got {self}")
         if self.scale is None and self.shift is None:
             return other
         scale = self.scale if other.scale is None else other.scale * (1.0 if self.scale is None else self.scale)
@@ -69,7 +75,13 @@ class Tail:
         return replace(self, add=None, act="none")
 
     def split(self, widths: tuple[int, int]) -> tuple[Tail, Tail]:
-        """The tails of the first and the other channels; there must be nothing to add."""
+        """The tails of the first and the other channels.
+
+        Raises:
+            ValueError: it adds a map, which is not split.
+        """
+        if self.add is not None:
+            raise ValueError(f"a tail that adds a map cannot be split into {widths} channels")
         first = widths[0]
         parts = (slice(0, first), slice(first, None))
         return tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,30 @@ from .program import Program
 from .report import Part, cost, timing
 
 
+class Weight(paddle.Tensor):
+    """A frozen weight: its version counts every change, also by the two methods whose changes Paddle does not count."""
+
+    def set_value(self, value: Any) -> None:
+        """Paddle's own."""
+        super().set_value(value)
+        self._bump_inplace_version()
+
+    def copy_(self, *args: Any) -> Any:
+        """Paddle's own."""
+        y = super().copy_(*args)
+        self._bump_inplace_version()
+        return y
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Weight:
+        return Weight(self.numpy())
+
+
 class Deployed(nn.Layer):
     """A network in its deploy form: [N, channels, H, W] in float32 -> what the network returns.
 
-    The weights are buffers w0, w1, ...; nothing here trains, and `train` and `eval` change nothing.
+    The weights are buffers w0, w1, ...; nothing here trains, and `train` and `eval` change nothing. Other numbers in
+    them, by `set_state_dict`, `set_value` or an in-place operator of Paddle's, count from the next call on. What is
+    written into their memory without Paddle's knowledge, as through DLPack, does not.
 
     Args:
         program: see `lower`.
@@ -54,16 +74,18 @@ class Deployed(nn.Layer):
             raise ValueError(f"Deployed: backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.backend, self.returns = backend, returns
         self.traced_backend = "reference"
-        for i, values in enumerate(program.weights):
-            self.register_buffer(f"w{i}", paddle.to_tensor(np.asarray(values), stop_gradient=True))
+        self._weight_names = [f"w{i}" for i in range(len(program.weights))]
+        for key, values in zip(self._weight_names, program.weights):
+            self.register_buffer(key, paddle.zeros([1]))
+            self._buffers[key] = Weight(np.array(values, "float32"))  # a kind that `register_buffer` does not know
         # the buffers in place of the arrays: weights are in memory once
-        self.program = replace(program, weights=tuple(self._buffers.values()))
+        self.program = replace(program, weights=tuple(self._weights()))
         self.part = Part(name, kind, self.program, tuple(notes), BEHIND.get(returns, ""))
         self._last = LastForward()
-        self._uid: str | None = None
+        self._packed = _Packed()
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor] | tuple[Tensor | None, Tensor | None]:
-        _check(x, self.program.channels)
+        _check(x, self.program)
         weights = self._weights()
         if self._choose(x) == "cpu":
             outputs, densities = _run_engine(x, weights, self.program, self.uid)
@@ -75,9 +97,9 @@ class Deployed(nn.Layer):
     @not_to_static
     def _weights(self) -> list[Tensor]:
         if paddle.in_dynamic_mode():
-            return list(self._buffers.values())
+            return [self._buffers[name] for name in self._weight_names]
         # in a traced graph an attribute is the graph's own value of a buffer
-        return [getattr(self, name) for name in self._buffers]
+        return [getattr(self, name) for name in self._weight_names]
 
     @not_to_static
     def _choose(self, x: Tensor) -> str:
@@ -97,18 +119,14 @@ class Deployed(nn.Layer):
     @property
     def uid(self) -> str:
         """Fingerprint of the text and the weights, under which the engine keeps its prepared weights."""
-        if self._uid is None:
+        weights = [self._buffers[name] for name in self._weight_names]
+        seen = [(weight.data_ptr(), weight.inplace_version) for weight in weights]
+        if self._packed.seen != seen:
             digest = hashlib.sha256(self.program.text.encode())
-            for weight in self._buffers.values():
+            for weight in weights:
                 digest.update(np.ascontiguousarray(weight.numpy()).data)
-            self._uid = digest.hexdigest()
-            hold(self, self._uid)
-        return self._uid
-
-    def _state_dict_impl(self, *args: Any, **kwargs: Any) -> Any:
-        """Whoever has the state dict, this layer's or that of a network around it, may change the weights."""
-        self._uid = None  # the engine's packed weights stay until this layer goes
-        return super()._state_dict_impl(*args, **kwargs)
+            self._packed.become(self, digest.hexdigest(), seen)
+        return self._packed.uid
 
     def report(self, on: Sequence[int] | Tensor | None = None, rounds: int = 5) -> str:
         """What was fused and what was not.
@@ -131,6 +149,24 @@ class Deployed(nn.Layer):
         return f"{len(self.program.steps)} steps, {self.program.dtype}, backend={self.backend}"
 
 
+class _Packed:
+    """What the engine keeps for a layer: its name, and the weights that it was made of."""
+
+    def __init__(self) -> None:
+        self.uid = ""
+        self.seen: list[tuple[int, int]] | None = None  # address and version of each weight
+        self._let_go: Callable[[], Any] = lambda: None
+
+    def become(self, owner: nn.Layer, uid: str, seen: list[tuple[int, int]]) -> None:
+        """Hold ``uid`` in place of what was held so far, and of equal weights at other addresses the same."""
+        let_go, self._let_go = self._let_go, hold(owner, uid)
+        let_go()
+        self.uid, self.seen = uid, seen
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Packed:
+        return _Packed()  # a copy of the layer holds for itself
+
+
 @not_to_static
 def _run_engine(x: Tensor, weights: list[Tensor], program: Program, uid: str) -> tuple[list[Tensor], Any]:
     outputs = deployed(x, weights, program.text, uid)
@@ -139,9 +175,13 @@ def _run_engine(x: Tensor, weights: list[Tensor], program: Program, uid: str) ->
 
 
 @not_to_static  # pure checks: nothing to trace
-def _check(x: Tensor, channels: int) -> None:
+def _check(x: Tensor, program: Program) -> None:
+    channels = program.channels
     if getattr(x, "ndim", None) != 4 or x.shape[1] not in (channels, -1):
         got = list(x.shape) if hasattr(x, "shape") else type(x).__name__
         raise ValueError(f"a deployed network expects input [N, {channels}, H, W], got {got}")
     if x.dtype != paddle.float32:
         raise ValueError(f"a deployed network expects float32, got {x.dtype}; convert with x.astype('float32')")
+    if not paddle.in_dynamic_mode():  # what is wrong with a graph is told at once, not by its first run
+        size = tuple(x.shape[2:])
+        program.infer(size if min(size) > 0 else None)

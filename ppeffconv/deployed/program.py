@@ -98,12 +98,22 @@ class Program:
         if len(densities) not in (0, len(self.masks)):
             raise ValueError(f"trace: expected {len(self.masks)} densities, one a mask, got {len(densities)}")
         share = {step.out: float(density) for step, density in zip(self.masks, densities)}
-        maps, rows = {INPUT: Shape(channels, (height, width))}, []
+        maps, rows = self.infer((height, width)), []
         for step in self.steps:
-            maps[step.out] = infer(step, maps, self.weights)
             shape = (batch, maps[step.out].channels, *maps[step.out].size)
             rows.append(Traced(step, shape, macs(step, maps, self.weights, share)))
         return rows
+
+    def infer(self, size: tuple[int, int] | None) -> dict[str, Shape]:
+        """Shapes of all maps by name, for an input of a size, or of one that is not known.
+
+        Raises:
+            ValueError: the input is too small for the network.
+        """
+        maps = {INPUT: Shape(self.channels, size)}
+        for step in self.steps:
+            maps[step.out] = infer(step, maps, self.weights)
+        return maps
 
     def macs(self, input_shape: Sequence[int], densities: Sequence[float] = ()) -> int:
         """Multiply-adds of one image; arguments as of `trace`."""

@@ -19,6 +19,7 @@ class Shape(NamedTuple):
 
 Shapes = Mapping[str, Shape]
 Weights = Sequence[Any]  # anything with a shape
+MOST_TAPS, MOST_MASK_TAPS, MOST_SCALE = 1024, 16, 63  # of a window in the engine, of a mask's, and of a resizing
 
 
 def infer(step: Step, maps: Shapes, weights: Weights) -> Shape:
@@ -27,6 +28,10 @@ def infer(step: Step, maps: Shapes, weights: Weights) -> Shape:
     Raises:
         ValueError: the maps that it reads do not fit it or each other.
     """
+    if step.op in _LIMITED:
+        got, most, what = _LIMITED[step.op](step, weights)
+        if got > most:
+            raise ValueError(f"the engine's '{step.op}' takes {what} up to {most}, got {got}")
     shape = _SHAPES.get(step.op, _same)(step, maps, weights)
     if shape.size is not None and min(shape.size) < 1:
         raise ValueError(f"the input is too small: '{step}' has no output")
@@ -44,11 +49,14 @@ def macs(step: Step, maps: Shapes, weights: Weights, densities: Mapping[str, flo
 
 
 def window_size(size: tuple[int, int] | None, kernel, stride, padding=(0, 0), dilation=(1, 1), ceil: int = 0):
-    """Output size of a window that slides over ``size``; None of None."""
+    """Output size of a window that slides over ``size``; None of None.
+
+    As Paddle counts, which rounds towards zero: one window may hang over the end of a map a little smaller than it.
+    """
     if size is None:
         return None
     ends = (n + 2 * p - d * (k - 1) - 1 for n, k, p, d in zip(size, kernel, padding, dilation))
-    return tuple((end + (s - 1) * ceil) // s + 1 for end, s in zip(ends, stride))
+    return tuple(int((end + (s - 1) * ceil) / s) + 1 for end, s in zip(ends, stride))
 
 
 def _of(step: Step, maps: Shapes, key: str = "in") -> Shape:
@@ -109,6 +117,19 @@ def _mask(step: Step, maps: Shapes, weights: Weights) -> Shape:
     return Shape(1, window_size(_of(step, maps).size, kernel, step["stride"], step["padding"], step["dilation"]))
 
 
+# what the compiled engine cannot take, though a layer may have it: (got, most, what) by op
+_LIMITED: dict[str, Callable[[Step, Weights], tuple[float, int, str]]] = {
+    "pool": lambda step, weights: (math.prod(step["kernel"]), MOST_TAPS, "a window of"),
+    "filters": lambda step, weights: (step["taps"], MOST_TAPS, "a window of"),
+    "ddf": lambda step, weights: (step["up"], MOST_SCALE, "a factor"),
+    "resize": lambda step, weights: (step["scale"], MOST_SCALE, "a factor"),
+    "mask": lambda step, weights: (math.prod(weights[step["weight"]].shape[2:]), MOST_MASK_TAPS, "a window of"),
+    "fill": lambda step, weights: (
+        0 if step["table"] is None else math.prod(weights[step["table"]].shape),
+        MOST_TAPS,
+        "a window of",
+    ),
+}
 _SHAPES: dict[str, Callable[[Step, Shapes, Weights], Shape]] = {
     "conv": _conv,
     "pool": _pool,

@@ -9,6 +9,7 @@ from pathlib import Path
 import paddle
 from paddle import Tensor, nn
 from paddle.jit import not_to_static
+from paddle.jit.dy2static import parameter_recorder
 
 from ..deployed import Deployed
 
@@ -74,7 +75,7 @@ class Traced(nn.Layer):
         size = list(input_shape[1:]) if fixed_size else [None, None]
         spec = paddle.static.InputSpec([None, input_shape[0], *size], "float32", name=INPUT)
         try:
-            with self._recording(), paddle.no_grad():
+            with self._recording(), _forgotten_traces(), paddle.no_grad():
                 paddle.jit.save(self, str(prefix), input_spec=[spec])
         except TRACING_ERRORS as error:
             remedy = "" if fixed_size else "; if it needs one image size, export(..., fixed_size=True)"
@@ -93,6 +94,26 @@ class Traced(nn.Layer):
             for layer, backend, kind in before:
                 layer.traced_backend, layer.__class__ = backend, kind
                 vars(layer).pop("traced_densities", None)
+
+
+@contextmanager
+def _forgotten_traces() -> Iterator[None]:
+    """No trace finds what one that failed has left.
+
+    Paddle records a trace's values by the address of its program, and takes them from there only if the trace succeeds.
+    A later program at the same address would be given values that are gone, which ends the process.
+    """
+    _forget_traces()
+    try:
+        yield
+    finally:
+        _forget_traces()
+
+
+def _forget_traces() -> None:
+    parameters, replaced = parameter_recorder._global_parameter_recorder, parameter_recorder._global_inplace_map
+    for records in (parameters.params_dict, parameters.tensor2value, replaced.params_dict):
+        records.clear()
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ import math
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
+from paddle.jit import not_to_static
 
 from ..layers import DDFUpsample2D
 from ..layers.conv import Conv2D, check_input
@@ -82,23 +83,26 @@ class JointUpNet(nn.Layer):
         """
         check_input(depth, 1, "JointUpNet (depth)")
         check_input(guide, IMAGE_CHANNELS, "JointUpNet (guide)")
+        self._check_sizes(depth, guide)
         height, width = guide.shape[2:]
-        low_height, low_width = depth.shape[2:]
-        if [low_height, low_width] != [-(-height // self.scale), -(-width // self.scale)]:
-            raise ValueError(
-                f"a guide of {height}x{width} needs a depth map of {-(-height // self.scale)}x{-(-width // self.scale)}"
-                f" for scale {self.scale}, got {low_height}x{low_width}"
-            )
         nearest, span = depth_range(depth)
         features = self.depth_encoder((depth - nearest) / span)
-        bottom, right = low_height * self.scale - height, low_width * self.scale - width
-        if bottom or right:
-            guide = F.pad(guide, [0, right, 0, bottom], mode="replicate")
+        guide = _extend(guide, depth, self.scale)
         parts = paddle.split(self.guide_encoder(guide), len(self.joins), axis=1)
         for join, part in zip(self.joins, parts):
             part = F.interpolate(part, features.shape[2:], mode="bilinear", align_corners=False)
             features = F.relu(join(features, part))
         return self.decoder(features)[:, :, :height, :width] * span + nearest
+
+    @not_to_static  # while a graph is traced no size is known
+    def _check_sizes(self, depth: Tensor, guide: Tensor) -> None:
+        got, size = depth.shape[2:], guide.shape[2:]
+        needed = [-(-side // self.scale) for side in size]
+        if min(*got, *size) >= 0 and list(got) != needed:
+            raise ValueError(
+                f"a guide of {size[0]}x{size[1]} needs a depth map of {needed[0]}x{needed[1]} for scale {self.scale}, "
+                f"got {got[0]}x{got[1]}"
+            )
 
 
 class PlainJoin(nn.Layer):
@@ -119,6 +123,22 @@ class PlainJoin(nn.Layer):
 def split_input(x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
     """Return the low-resolution depth [N, 1, h, w] and the guide [N, 3, H, W] of a network's input [N, 4, H, W]."""
     return x[:, IMAGE_CHANNELS:, ::scale, ::scale], x[:, :IMAGE_CHANNELS]
+
+
+@not_to_static  # sizes that are known skip what others need
+def _extend(guide: Tensor, depth: Tensor, scale: int) -> Tensor:
+    """Repeat the guide's last row and column until it has ``scale`` times the depth's size."""
+    for axis in (2, 3):
+        side, wanted = guide.shape[axis], depth.shape[axis] * scale
+        if side == wanted:
+            continue
+        if min(side, wanted) < 0:
+            side, wanted = paddle.shape(guide)[axis], paddle.shape(depth)[axis] * scale
+            last = side - 1
+        else:
+            last = paddle.to_tensor(side - 1)
+        guide = guide.index_select(paddle.minimum(paddle.arange(wanted), last.astype("int64")), axis)
+    return guide
 
 
 def depth_range(depth: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,8 @@ __all__ = import_lazily(
         "conv2d": ".conv2d",
         "ddf": ".ddf",
         "filter_norm": ".filter_norm",
+        "limit_memory": ".deployed",
+        "memory": ".deployed",
         "nested_conv2d": ".nested_conv2d",
         "octave_pool": ".octave",
         "octave_upsample": ".octave",

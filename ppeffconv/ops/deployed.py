@@ -8,7 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from paddle import Tensor
 from paddle._C_ops import _run_custom_op
@@ -55,11 +55,19 @@ _holders: Counter[str] = Counter()
 _counting = threading.RLock()  # a holder may be collected while another one is counted
 
 
-def hold(owner: object, uid: str) -> None:
-    """Keep what is packed for ``uid`` until ``owner`` is collected, and with it all others that hold it."""
+def hold(owner: object, uid: str) -> Callable[[], Any]:
+    """Keep what is packed for ``uid`` until ``owner`` is collected, and with it all others that hold it.
+
+    Returns:
+        a function that lets go earlier.
+    """
     with _counting:
         _holders[uid] += 1
-    weakref.finalize(owner, _let_go, uid).atexit = False
+        if _holders[uid] == 1 and (engine := _engine()):
+            engine.ppeffconv_hold(uid.encode())
+    let_go = weakref.finalize(owner, _let_go, uid)
+    let_go.atexit = False
+    return let_go
 
 
 def _let_go(uid: str) -> None:
@@ -72,8 +80,55 @@ def _let_go(uid: str) -> None:
 
 def release(uid: str) -> None:
     """Give back what is packed for ``uid``; a later call packs it again."""
-    if library := loader.library().path:
-        ctypes.CDLL(str(library)).ppeffconv_release(uid.encode())
+    if engine := _engine():
+        engine.ppeffconv_release(uid.encode())
+
+
+def _engine() -> ctypes.CDLL | None:
+    path = loader.library().path
+    return ctypes.CDLL(str(path)) if path else None
+
+
+class Memory(NamedTuple):
+    """Bytes that the compiled engine has taken.
+
+    Attributes:
+        packed: weights of all programs, in the engine's layout.
+        working: feature maps, scratch and plans, in use or idle.
+        kept: of both, what is idle and held by nobody: it serves later calls, and goes first.
+        limit: of ``kept``.
+    """
+
+    packed: int
+    working: int
+    kept: int
+    limit: int
+
+
+def memory() -> Memory:
+    """What the compiled engine has taken; zeros without one."""
+    sizes = (ctypes.c_int64 * len(Memory._fields))()
+    if engine := _engine():
+        engine.ppeffconv_memory(sizes)
+    return Memory(*sizes)
+
+
+def limit_memory(size: int) -> None:
+    """Limit what the compiled engine keeps between calls: idle working memory and programs that no layer holds.
+
+    Beyond it the least recently used goes. A call that needs more takes more, and gives it back when it ends. Weights
+    of programs that a layer or a `Predictor` holds stay.
+
+    Args:
+        size: bytes; by default $PPEFFCONV_MEMORY megabytes, else 2048.
+
+    Raises:
+        ValueError: it is negative.
+    """
+    if size < 0:
+        raise ValueError(f"limit_memory: the size must be >= 0 bytes, got {size}")
+    if engine := _engine():
+        engine.ppeffconv_limit_memory(ctypes.c_int64(size))
 
 
 @contextmanager

@@ -72,6 +72,8 @@ def _load() -> Library:
     try:
         if (wanted := os.environ.get("PPEFFCONV_CPU")) and wanted not in INSTRUCTIONS:
             raise ValueError(f"PPEFFCONV_CPU must be one of {', '.join(INSTRUCTIONS)}, got {wanted!r}")
+        if (megabytes := os.environ.get("PPEFFCONV_MEMORY")) and not megabytes.isdecimal():
+            raise ValueError(f"PPEFFCONV_MEMORY must be a number of megabytes, got {megabytes!r}")
         path = build.find()
         if path is None:
             return Library(reason=f"the kernels have not been compiled for this Paddle; {HINT}")

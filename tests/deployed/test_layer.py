@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import re
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from paddle import nn
 
 import ppeffconv
-from ppeffconv.deployed import Deployed, Program
+from ppeffconv.deployed import Deployed, Program, layer
+from ppeffconv.ops.deployed import _holders
 
 from .networks import assert_same, create, images, need, run
 
@@ -138,3 +140,114 @@ def test_from_text(octave):
     x = images((1, 3, 33, 31))
     assert_same(run(again, x), run(deployed, x))
     assert again.uid == deployed.uid
+
+
+def numbers_of(deployed, x):
+    return run(deployed, x).numpy()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often weights were hashed."""
+    calls = []
+    original = hashlib.sha256
+    monkeypatch.setattr(layer.hashlib, "sha256", lambda *data: calls.append(1) or original(*data))
+    return calls
+
+
+def test_reading_a_state_costs_nothing(octave, counted):
+    deployed = ppeffconv.deploy(octave)
+    uid = deployed.uid
+    assert len(counted) == 1
+    for net in (deployed, nn.Sequential(deployed)):
+        net.state_dict()
+        net.to_static_state_dict()
+        copy.copy(net).buffers()
+        net.set_state_dict({})
+        assert deployed.uid == uid
+    assert len(counted) == 1
+
+
+def middle(deployed):
+    """The state dict with one number changed, in the middle of the largest weight."""
+    state = {name: value.numpy() for name, value in deployed.state_dict().items()}
+    name = max(state, key=lambda name: state[name].size)
+    state[name].ravel()[state[name].size // 3] += 100.0
+    return name, state[name]
+
+
+CHANGES = {
+    "set_value": lambda net, name, values: getattr(net, name).set_value(values),
+    "set_value of a tensor": lambda net, name, values: net.state_dict()[name].set_value(paddle.to_tensor(values)),
+    "set_state_dict": lambda net, name, values: net.set_state_dict({name: values}),
+    "of a network around": lambda net, name, values: nn.Sequential(net).set_state_dict({f"0.{name}": values}),
+    "copy_": lambda net, name, values: getattr(net, name).copy_(paddle.to_tensor(values), True),
+    "an operator": lambda net, name, values: getattr(net, name).add_(paddle.to_tensor(values) - getattr(net, name)),
+    "an index": lambda net, name, values: getattr(net, name).__setitem__(slice(None), paddle.to_tensor(values)),
+    "another tensor": lambda net, name, values: setattr(net, name, paddle.to_tensor(values)),
+    "a buffer": lambda net, name, values: net._buffers.__setitem__(name, paddle.to_tensor(values)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_weight_changed_in_its_middle_is_noticed(octave, change, copied):
+    deployed = ppeffconv.deploy(octave)
+    deployed = copy.deepcopy(deployed) if copied else deployed
+    x = images((1, 3, 33, 31))
+    before, uid = numbers_of(deployed, x), deployed.uid
+    change(deployed, *middle(deployed))
+    after = numbers_of(deployed, x)
+    assert deployed.uid != uid
+    assert np.abs(after - before).max() > 1e-4
+    deployed.backend = "reference"
+    np.testing.assert_allclose(after, numbers_of(deployed, x), atol=1e-4 * after.std())
+
+
+def test_only_the_present_weights_are_held(octave):
+    deployed = ppeffconv.deploy(octave)
+    held = set(_holders)
+    for factor in (1.1, 1.2, 1.3):
+        deployed.set_state_dict({name: value * factor for name, value in deployed.state_dict().items()})
+        uid = deployed.uid
+        assert set(_holders) - held == {uid}
+
+
+def test_other_buffers_are_left_alone(octave):
+    """As `paddle.flops` registers them."""
+    deployed = ppeffconv.deploy(octave)
+    x = images((1, 3, 33, 31))
+    before, uid = numbers_of(deployed, x), deployed.uid
+    paddle.flops(deployed, [1, 3, 32, 32])
+    deployed.register_buffer("scale", paddle.ones([3]))
+    assert deployed.uid == uid
+    np.testing.assert_array_equal(numbers_of(deployed, x), before)
+    deployed.backend = "reference"
+    np.testing.assert_allclose(numbers_of(deployed, x), before, atol=1e-4 * before.std())
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 33, 31), (-1, 3, 33, 31), (-1, 3, -1, -1), (2, 3, -1, 31)])
+@pytest.mark.parametrize("features", [False, True])
+def test_shapes_of_a_trace(sizes, features):
+    """What is known of the input stays known of the outputs; the rest is unknown, and never a guess."""
+    need("auto")
+    deployed = ppeffconv.deploy(create("oct_resnet20", features_only=features))
+    deployed.traced_backend, _ = "cpu", deployed.uid
+    spec = paddle.static.InputSpec([None if side < 0 else side for side in sizes], "float32")
+    outputs = paddle.jit.to_static(deployed.forward, input_spec=[spec], full_graph=True).concrete_program.outputs
+    known = run(deployed, images([2 if side < 0 else side for side in sizes]))
+    for got, y in zip(outputs, known if features else [known], strict=True):
+        expected = [-1 if sizes[0] < 0 else 2, *y.shape[1:]]
+        if features:
+            expected[2:] = [-1 if side < 0 else known for side, known in zip(sizes[2:], y.shape[2:])]
+        assert list(got.shape) == expected
+
+
+@pytest.mark.parametrize("backend", ["cpu", "reference"])
+def test_a_trace_of_images_that_are_too_small(backend):
+    need(backend)
+    deployed = ppeffconv.deploy(nn.Sequential(nn.Conv2D(3, 8, 5), nn.BatchNorm2D(8), nn.ReLU()))
+    deployed.traced_backend, _ = backend, deployed.uid
+    spec = paddle.static.InputSpec([None, 3, 4, 9], "float32")
+    with pytest.raises(ValueError, match="the input is too small: 'conv v1"):
+        paddle.jit.to_static(deployed.forward, input_spec=[spec], full_graph=True).concrete_program  # noqa: B018

@@ -100,8 +100,7 @@ STEPS = {
     "low resolution of full size": (["conv v1 in=x weight=10 up=x"], "half of the output's size"),
     "upsampling of full size": (["upsample v1 in=x like=x"], "half of the size"),
     "images too small": (["conv v1 in=x weight=0 dilation=4,4"], "too small"),
-    "pooling of what is too small": (["pool v1 in=x kind=max kernel=9,9 stride=1,1 ceil=0"], "smaller than the window"),
-    "pooling of padding": ([POOL + " padding=2,2"], "padding alone"),
+    "pooling of what is too small": (["pool v1 in=x kind=max kernel=9,9 stride=1,1 ceil=0"], "too small"),
     "dilated pooling": ([POOL + " dilation=2,2"], "dilat"),
     "another kind of pooling": (["pool v1 in=x kind=sum kernel=2,2 stride=2,2 ceil=0"], "max or avg"),
     "pooling without a window": (["pool v1 in=x kind=max stride=2,2 ceil=0"], "out of range"),
@@ -141,7 +140,6 @@ STEPS = {
     "sp without a gate": ([SP.replace(" gate=2", "")], "no weight for 'gate'"),
     "sp without light channels": ([SP.replace("pointwise=8", "pointwise=1")], "do not fit"),
     "nested with too many outputs": ([NESTED.replace("=2", "=11")], "do not fit the filters"),
-    "nested with too few outputs": ([NESTED.replace("=2", "=3").replace("weight=1", "weight=0")], "do not fit"),
     "nested without all channels": ([NESTED.replace("delta=0", "delta=4")], "does not fit"),
     "nested windows between": ([NESTED.replace("delta=0 g=1", "delta=3 g=2")], "does not fit"),
     "nested windows that do not move": ([NESTED.replace("g=1", "g=0")], "does not fit"),
@@ -199,8 +197,7 @@ def test_mask_as_output():
         ((2, 3, 9, 8), "expected 4 channels, got 3"),
         ((2, 4, 9), "4 dimensions"),
         ((2, 4, 9, 8, 1), "4 dimensions"),
-        ((2, 4, 1, 8), "smaller than the window"),
-        ((2, 4, 0, 8), "smaller than the window|too small"),
+        ((2, 4, 0, 8), "too small"),
     ],
 )
 def test_images(x, match):
@@ -235,7 +232,7 @@ def small(seed=0, act="relu"):
 def test_a_uid_belongs_to_its_weights_and_text():
     x = images(1, 3, (7, 7))
     y = by_engine(small(), x, "mine")[0]
-    with pytest.raises(ERRORS, match="weights are not those"):
+    with pytest.raises(ERRORS, match="another program"):  # the seed stands in the text
         by_engine(small(seed=1), x, "mine")
     with pytest.raises(ERRORS, match="another program"):
         by_engine(small(act="none"), x, "mine")

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ppeffconv.ops import deployed as module
-from ppeffconv.ops.deployed import release
+import ppeffconv.ops.deployed as module
+from ppeffconv.ops.deployed import limit_memory, memory, release
 
 from .programs import by_engine, compiled, everything, fingerprint, images, threads
 
@@ -85,6 +85,40 @@ def test_networks_are_released_and_displaced_while_they_run():
     for results in together([lambda: [by_engine(program, x) for _ in range(40)], lambda: [displace()]] * 2):
         for got in results:
             assert_same(got, expected)
+
+
+def test_memory_is_taken_back_while_programs_run():
+    """Programs of both types at several sizes, held and not, while packed weights and all memory are given back."""
+    programs = [everything(width, dtype, width) for width in (5, 17) for dtype in ("float32", "bfloat16")]
+    inputs = [images(batch, 3, size) for batch, size in enumerate(SIZES, start=1)]
+    expected = {(i, j): by_engine(p, x) for i, p in enumerate(programs) for j, x in enumerate(inputs)}
+    before, ended = memory().limit, threading.Event()
+
+    def call(seed):
+        order = random.Random(seed)
+        for i, j in order.choices(list(expected), k=60):
+            owner = _Owner()
+            if order.random() < 0.3:
+                module.hold(owner, fingerprint(programs[i]))
+            assert_same(by_engine(programs[i], inputs[j]), expected[i, j])
+
+    def disturb():
+        order = random.Random(0)
+        while not ended.is_set():
+            limit_memory(order.choice((0, 1 << 20, 1 << 24, before)))
+            release(fingerprint(order.choice(programs)))
+        return []
+
+    def calls():
+        try:
+            together([lambda seed=seed: call(seed) for seed in range(THREADS)])
+        finally:
+            ended.set()
+
+    try:
+        together([calls, disturb])
+    finally:
+        limit_memory(before)
 
 
 def test_packed_weights_stay_while_somebody_holds_them(monkeypatch):

@@ -89,9 +89,7 @@ class Convolution : public Operation<T> {
       this->check(same_size(in[at], out) && in[at].channels == channels_, "'add' does not fit the output"), ++at;
     if (up >= 0) {
       const Dims& low = in[at++];
-      this->check(low.batch == out.batch && low.height == (out.height + 1) / 2 && low.width == (out.width + 1) / 2 &&
-                      low.channels == channels_,
-                  "'up' must have half of the output's size");
+      this->check(has_half(low, out) && low.channels == channels_, "'up' must have half of the output's size");
     }
     if (masked_) this->check(same_size(in[at], out), "the mask does not fit the output");
     return out;
@@ -189,8 +187,9 @@ class Convolution : public Operation<T> {
 
   Source<T> padded_images(Binder<T>& b) const {
     const Map<T>& in = b.in[0];  // of the images' size, without data
-    Map<T> to{nullptr,      in.batch,    in.height + 2 * windows_.padding_h, in.width + 2 * windows_.padding_w,
-              in_channels_, in_channels_};
+    const int64_t height = std::max(in.height + 2 * windows_.padding_h, windows_.kernel_h);
+    const int64_t width = std::max(in.width + 2 * windows_.padding_w, windows_.kernel_w);
+    Map<T> to{nullptr, in.batch, height, width, in_channels_, in_channels_};
     to.data = b.template scratch<T>((to.pixels() + 1) * to.pitch);
     b.task([to, in, images = b.images, w = windows_](Piece piece) {
       // behind the last pixel half a unit more may be read

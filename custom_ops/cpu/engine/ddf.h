@@ -57,12 +57,12 @@ class DDF : public Operation<T> {
   Dims infer(const std::vector<Dims>& in) const override {
     const int64_t branches = up_ * up_;
     const Dims low = windows_.output(in[0], channels_), &channel = in[1], &spatial = in[2];
-    this->check(channel.batch == low.batch && channel.height * channel.width == 1 &&
+    this->check(same_side(channel.batch, low.batch) && channel.height * channel.width == 1 &&
                     channel.channels == branches * channels_ * taps(),
                 "the channel filters do not fit");
     this->check(same_size(spatial, low) && spatial.channels == branches * heads_ * taps(),
                 "the spatial filters do not fit");
-    const Dims out{low.batch, low.height * up_, low.width * up_, channels_};
+    const Dims out{low.batch, times(low.height, up_), times(low.width, up_), channels_};
     this->check(!add || (same_size(in[3], out) && in[3].channels == channels_), "'add' does not fit the output");
     return out;
   }

@@ -13,7 +13,6 @@ class Depthwise : public Operation<T> {
         windows_(d.step, d.weight("weight", 4).shape[2], d.weight("weight", 4).shape[3]),
         act_(d.step.act()),
         channels_(channels) {
-    this->check(windows_.kernel_h * windows_.kernel_w <= kWindow, "the window is too large");
     d.step.number("groups", 1);
     if (d.step.has("bias")) bias_ = d.vector("bias", channels);
     if (!d.weight("weight", 4).data) return;
@@ -27,6 +26,7 @@ class Depthwise : public Operation<T> {
   static bool fits(const Definition& d, int64_t channels) {
     const Weight& w = d.weight("weight", 4);
     return d.step.number("groups", 1) == channels && w.shape[0] == channels && w.shape[1] == 1 && channels > 1 &&
+           w.shape[2] * w.shape[3] <= kWindow &&
            !d.step.has("mask") && !d.step.has("up");
   }
   Dims infer(const std::vector<Dims>& in) const override {

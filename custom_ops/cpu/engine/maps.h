@@ -86,7 +86,7 @@ class Multiply : public Operation<T> {
  public:
   explicit Multiply(const Definition& d) : Operation<T>(d.step), act_(d.step.act()) { this->in_place = 0; }
   Dims infer(const std::vector<Dims>& in) const override {
-    const bool pixel = in[1].height == 1 && in[1].width == 1 && in[1].batch == in[0].batch;
+    const bool pixel = in[1].height == 1 && in[1].width == 1 && same_side(in[1].batch, in[0].batch);
     this->check((pixel || same_size(in[0], in[1])) && (in[1].channels == in[0].channels || in[1].channels == 1),
                 "the factors do not fit");
     return in[0];

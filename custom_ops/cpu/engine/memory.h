@@ -15,6 +15,9 @@
 
 namespace ppeffconv::engine {
 
+// Bytes that this thread has taken so far.
+inline thread_local int64_t allocated_here = 0;
+
 // Zeros at first, with some to spare behind the end, where vectors may read. Large ones lie in huge pages where the
 // system has them: weights are read from end to end in every run, and small pages cost up to a tenth of it.
 template <typename T>
@@ -30,6 +33,7 @@ class Aligned {
     if (alignment == kHuge) madvise(data_.get(), rounded, MADV_HUGEPAGE);
 #endif
     std::memset(static_cast<void*>(data_.get()), 0, bytes);
+    allocated_here += bytes;
   }
   T* data() const { return data_.get(); }
 

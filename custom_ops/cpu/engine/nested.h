@@ -22,8 +22,8 @@ class Nested : public Operation<T> {
                     delta_ < in_channels_ && (delta_ == 0 || groups_ == 1) && step_ > 0 && delta_ % step_ == 0,
                 "the weight does not fit the channels");
     crops_ = (std::min(weight_.shape[2], weight_.shape[3]) + 1) / 2, shifts_ = delta_ / step_ + 1;
-    this->check(channels_ > (crops_ * shifts_ - 1) * primaries_ && channels_ <= crops_ * shifts_ * primaries_,
-                "the channels do not fit the filters");
+    this->check(channels_ > 0 && channels_ <= crops_ * shifts_ * primaries_, "the channels do not fit the filters");
+    made_ = (channels_ + primaries_ - 1) / primaries_;
     scale_ = d.vector("scale", channels_), shift_ = d.vector("shift", channels_);
     expanded_ = crops_ * shifts_ + 1 > kTiles || (delta_ > 0 && (!paper_ || few_multiply_adds()));
     if (!weight_.data) return;
@@ -59,7 +59,7 @@ class Nested : public Operation<T> {
         return b.product(&centres_, std::move(call));
       }
     }
-    const int64_t targets = expanded_ ? 1 : crops_ * shifts_;
+    const int64_t targets = expanded_ ? 1 : made_;
     for (int64_t t = 0; t < targets; ++t) {
       const int64_t first = t * primaries_;
       call.targets.push_back({first, expanded_ ? channels_ : std::min(primaries_, channels_ - first)});
@@ -96,7 +96,7 @@ class Nested : public Operation<T> {
         // with windows over the channels, what they share is summed in a tile of its own, the last
         const int tile = shifts_ > 1 ? int(crops_ * shifts_) : int(crop);
         group.phases.push_back(common(g, merged, crop, ring, tile, ring ? (shifts_ > 1 ? tile : tile + 1) : kNothing));
-        for (int64_t shift = 0; shifts_ > 1 && shift < shifts_; ++shift) {
+        for (int64_t shift = 0; shifts_ > 1 && shift < shifts_ && crop * shifts_ + shift < made_; ++shift) {
           group.phases.push_back(edges(crop, shift, int(crop * shifts_ + shift), tile));
         }
       }
@@ -152,7 +152,8 @@ class Nested : public Operation<T> {
   }
   int64_t by_winograd() const { return expanded_ ? round_up(channels_, kLanes) : primaries_; }
   bool may_winograd() const {
-    return fits_winograd() && (expanded_ || delta_ == 0) && Winograd::pays(in_channels_, by_winograd());
+    const bool centres = delta_ == 0 && channels_ > primaries_;
+    return fits_winograd() && (expanded_ || centres) && Winograd::pays(in_channels_, by_winograd());
   }
   // Whether all filters written out take less time than sharing their sums, which costs a phase each: in vectors
   // multiplied and added for a pixel, by measurement. For windows over the channels, of which there are no groups.
@@ -197,6 +198,7 @@ class Nested : public Operation<T> {
   Windows windows_;
   Act act_;
   int64_t in_channels_, groups_, delta_, step_, primaries_, channels_, crops_, shifts_;
+  int64_t made_;  // of the crops' and windows' filters, as few as the channels need
   bool paper_, expanded_;
   std::vector<float> scale_, shift_;
   Product<T> product_, centres_;

@@ -3,7 +3,6 @@
 
 #include <omp.h>
 
-#include <mutex>
 #include <set>
 
 #include "cpu/engine/ddf.h"
@@ -13,6 +12,7 @@
 #include "cpu/engine/resize.h"
 #include "cpu/engine/sampling.h"
 #include "cpu/engine/spconv.h"
+#include "cpu/engine/workspace.h"
 
 namespace ppeffconv::engine {
 
@@ -65,8 +65,12 @@ class Network : public AnyNetwork {
     return result;
   }
 
+  ~Network() override { Kept::all().forget(this); }
+
   void run(const float* images, const Dims& dims, const std::vector<float*>& outputs, float* densities) override {
     std::unique_ptr<Plan> plan = take_plan(dims);
+    std::unique_ptr<Workspace> workspace = Workspace::take(plan->room, plan->memory);
+    if (plan->memory != workspace->data()) bind(plan.get(), workspace->data());
     plan->images = images, plan->outputs = outputs.data();
     Profile& profile = Profile::of_thread();
     if (profile.on) profile.ms.assign(operation_of_.size() + 2, 0);
@@ -79,20 +83,25 @@ class Network : public AnyNetwork {
     };
     Team::of_thread(plan->threads).run(plan->tasks.data(), plan->tasks.size(), ended);
     for (const auto& [value, index] : mask_of_) densities[index] = float(plan->active[value]->density());
-    give_plan(std::move(plan));
+    Workspace::give(std::move(workspace));
+    Kept::all().put(std::move(plan));
   }
 
  private:
-  struct Plan {
+  struct Plan : Working {
+    using Working::Working;
+
     Dims dims;
     int64_t threads;
+    int64_t maps_bytes = 0, room = 0;  // of the maps, and of all that it needs of a workspace
+    std::vector<int64_t> places;       // of the maps among those bytes
+    const char* memory = nullptr;      // the workspace to which it is bound
     const float* images = nullptr;
     float* const* outputs = nullptr;
     std::vector<Task> tasks;
     std::vector<size_t> steps;  // each task's; behind all steps for the input's conversion, then for the outputs'
     std::vector<Map<T>> maps;
     std::vector<std::shared_ptr<Active>> active;
-    Aligned<char> arena;
     Aligned<T> zeros;
     Context context;
     RowFunctions<T> rows;
@@ -162,7 +171,7 @@ class Network : public AnyNetwork {
       std::vector<Dims> in;
       for (int value : operation->inputs) in.push_back(dims[value]);
       const auto set = [&](int value, const Dims& out) {
-        PD_CHECK(out.height > 0 && out.width > 0,
+        PD_CHECK(out.height != 0 && out.width != 0,
                  "deployed: the images are too small, nothing is left for: ", operation->text);
         check_size({out.batch, out.height, out.width, round_up(out.channels, 32)},
                    ("deployed: the map of '" + operation->text + "'").c_str());
@@ -183,27 +192,18 @@ class Network : public AnyNetwork {
 
   std::unique_ptr<Plan> take_plan(const Dims& dims) {
     const int64_t threads = omp_get_max_threads();
-    {
-      const std::lock_guard<std::mutex> guard(mutex_);
-      for (auto plan = plans_.begin(); plan != plans_.end(); ++plan) {
-        const Dims& have = (*plan)->dims;
-        if (!same_size(have, dims) || (*plan)->threads != threads) continue;
-        std::unique_ptr<Plan> taken = std::move(*plan);
-        plans_.erase(plan);
-        return taken;
-      }
-    }
+    auto found = Kept::all().take([&](const Kept::Item& item) -> int64_t {
+      if (item.owner != this) return 0;
+      const Plan& plan = static_cast<const Plan&>(item);
+      return same_size(plan.dims, dims) && plan.threads == threads;
+    });
+    if (found) return std::unique_ptr<Plan>(static_cast<Plan*>(found.release()));
     return make_plan(dims, threads);
-  }
-  void give_plan(std::unique_ptr<Plan> plan) {
-    constexpr size_t kPlans = 8;  // idle ones that are kept
-    const std::lock_guard<std::mutex> guard(mutex_);
-    plans_.push_back(std::move(plan));
-    if (plans_.size() > kPlans) plans_.erase(plans_.begin());
   }
 
   std::unique_ptr<Plan> make_plan(const Dims& images, int64_t threads);
-  Binder<T> binder(const Operation<T>& operation, Plan* plan, char* arena, std::vector<Task>* tasks) const;
+  void bind(Plan* plan, char* memory) const;
+  Binder<T> binder(const Operation<T>& operation, Plan* plan, char* scratch, std::vector<Task>* tasks) const;
   std::vector<int64_t> place(const std::vector<Dims>& dims, int64_t* bytes) const;
 
   std::vector<std::unique_ptr<Operation<T>>> operations_;
@@ -213,8 +213,6 @@ class Network : public AnyNetwork {
   std::vector<int64_t> widths_;
   std::vector<int> outputs_;
   int64_t made_channels_ = 0;
-  std::mutex mutex_;
-  std::vector<std::unique_ptr<Plan>> plans_;
 };
 
 }  // namespace ppeffconv::engine

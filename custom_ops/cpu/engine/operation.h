@@ -13,11 +13,21 @@
 
 namespace ppeffconv::engine {
 
+// Of a map. While a graph is traced a side may be unknown, and so is what follows from it.
 struct Dims {
   int64_t batch, height, width, channels;
 };
+constexpr int64_t kUnknown = -1;
+inline bool same_side(int64_t a, int64_t b) { return a == b || a == kUnknown || b == kUnknown; }
 inline bool same_size(const Dims& a, const Dims& b) {
-  return a.batch == b.batch && a.height == b.height && a.width == b.width;
+  return same_side(a.batch, b.batch) && same_side(a.height, b.height) && same_side(a.width, b.width);
+}
+inline int64_t times(int64_t side, double factor) { return side == kUnknown ? side : int64_t(side * factor); }
+inline int64_t half(int64_t side) { return side == kUnknown ? side : (side + 1) / 2; }
+// Whether a map has half of another one's size, rounded up.
+inline bool has_half(const Dims& low, const Dims& of) {
+  return same_side(low.batch, of.batch) && same_side(low.height, half(of.height)) &&
+         same_side(low.width, half(of.width));
 }
 
 // A frozen weight as the program's caller gives it: float32, in Paddle's layout. Without data only sizes are inferred.
@@ -44,6 +54,7 @@ struct Active {
     std::memcpy(&bytes, kept.data() + from, 8);
     return count < 8 ? bytes & ((uint64_t{1} << 8 * count) - 1) : bytes;
   }
+  int64_t bytes() const { return kept.size() + list.size() * sizeof(int32_t); }
   double density() const { return pixels ? double(count) / pixels : 0; }
   // What is computed: beyond the density where the list no longer pays everything, if it may.
   Rows rows(bool all) const { return all && density() > kBreakEven ? Rows{pixels} : Rows{count, list.data()}; }
@@ -56,7 +67,10 @@ struct Active {
 
 // Scratch of a thread, and what else a task needs of the run.
 struct Context {
-  std::vector<Aligned<char>> scratch;  // of each thread
+  static constexpr int64_t kScratch = sizeof(float) * Run<float>::kTileFloats;
+  char* scratch = nullptr;
+
+  char* of_thread(int64_t rank) const { return scratch + rank * kScratch; }
 };
 
 // Collects the tasks of one operation on given maps. `scratch` lives as long as the operation runs.
@@ -74,7 +88,7 @@ class Binder {
   Context* context = nullptr;
   int64_t threads = 1;
 
-  Binder(char* arena, std::vector<Task>* tasks) : arena_(arena), tasks_(tasks) {}
+  Binder(char* scratch, std::vector<Task>* tasks) : scratch_(scratch), tasks_(tasks) {}
 
   // A task that computes the output's values, or so many; sixteen multiply-adds count as one.
   void task(std::function<void(Piece)> work) { task(out.pixels() * out.pitch, std::move(work)); }
@@ -89,7 +103,7 @@ class Binder {
   // Memory for `count` elements, not initialised.
   template <typename E>
   E* scratch(int64_t count) {
-    char* at = arena_ + used_;
+    char* at = scratch_ + used_;
     used_ += round_up(count * sizeof(E) + 4 * kAlign, kAlign);
     return reinterpret_cast<E*>(at);
   }
@@ -108,12 +122,12 @@ class Binder {
   void product(const Product<T>* product, Call<T> call, std::function<Rows()> which) {
     const int64_t values = call.out.pixels() * product->size() / 16;
     task(values, [=, run = *rows, zeros = zeros, context = context](Piece piece) {
-      Run<T>(*product, call, which(), run, zeros, piece, context->scratch[piece.worker].data())();
+      Run<T>(*product, call, which(), run, zeros, piece, context->of_thread(piece.worker))();
     });
   }
 
  private:
-  char* arena_;
+  char* scratch_;
   std::vector<Task>* tasks_;
   int64_t used_ = 0;
 };

@@ -1,11 +1,11 @@
-// How a network runs on images of one size: where in one block of memory each map lies, and the tasks in order.
+// How a network runs on images of one size: where in a workspace each map lies, and the tasks in order.
 #pragma once
 
 #include "cpu/engine/network.h"
 
 namespace ppeffconv::engine {
 
-// Gives out ranges of an arena; each takes the first gap that is large enough.
+// Gives out ranges of memory; each takes the first gap that is large enough.
 class Gaps {
  public:
   int64_t take(int64_t bytes) {
@@ -73,8 +73,8 @@ std::vector<int64_t> Network<T>::place(const std::vector<Dims>& dims, int64_t* b
 }
 
 template <typename T>
-Binder<T> Network<T>::binder(const Operation<T>& operation, Plan* plan, char* arena, std::vector<Task>* tasks) const {
-  Binder<T> binder(arena, tasks);
+Binder<T> Network<T>::binder(const Operation<T>& operation, Plan* plan, char* scratch, std::vector<Task>* tasks) const {
+  Binder<T> binder(scratch, tasks);
   for (int value : operation.inputs) {
     binder.in.push_back(plan->maps[value]);
     binder.masks.push_back(plan->active[value]);
@@ -94,11 +94,12 @@ Binder<T> Network<T>::binder(const Operation<T>& operation, Plan* plan, char* ar
 
 template <typename T>
 std::unique_ptr<typename Network<T>::Plan> Network<T>::make_plan(const Dims& images, int64_t threads) {
-  auto plan = std::make_unique<Plan>();
+  constexpr int64_t kTaskBytes = 1024;  // about
+  auto plan = std::make_unique<Plan>(this);
   plan->dims = images, plan->threads = threads;
   const std::vector<Dims> dims = sizes(images);
-  int64_t bytes = 0, widest = 0, scratch = 0;
-  const std::vector<int64_t> places = place(dims, &bytes);
+  int64_t widest = 0, scratch = 0, bytes = 0;
+  plan->places = place(dims, &plan->maps_bytes);
   for (size_t v = 0; v < dims.size(); ++v) {
     const int64_t pitch = round_up(dims[v].channels, unit<T>());
     plan->maps.push_back({nullptr, dims[v].batch, dims[v].height, dims[v].width, dims[v].channels, pitch});
@@ -107,7 +108,6 @@ std::unique_ptr<typename Network<T>::Plan> Network<T>::make_plan(const Dims& ima
   }
   plan->zeros = Aligned<T>(2 * widest + 2 * kPanel);
   plan->rows = row_functions<T>(native_bfloat16());
-  for (int64_t t = 0; t < threads; ++t) plan->context.scratch.emplace_back(Run<T>::kScratch);
 
   std::vector<Task> tasks;  // a rehearsal: how much scratch memory do the operations ask for?
   for (const auto& operation : operations_) {
@@ -115,27 +115,38 @@ std::unique_ptr<typename Network<T>::Plan> Network<T>::make_plan(const Dims& ima
     operation->bind(trial);
     scratch = std::max(scratch, trial.used());
   }
-  plan->arena = Aligned<char>(bytes + scratch);
-  for (size_t v = 0; v < dims.size(); ++v) {
-    if (places[v] >= 0) plan->maps[v].data = reinterpret_cast<T*>(plan->arena.data() + places[v]);
+  plan->room = threads * Context::kScratch + plan->maps_bytes + scratch;
+  for (const auto& active : plan->active) bytes += active ? active->bytes() : 0;
+  plan->resize(bytes + kTaskBytes * int64_t(tasks.size()) + 4 * widest * int64_t(sizeof(T)));
+  return plan;
+}
+
+// Tasks hold addresses: they are made anew for other memory.
+template <typename T>
+void Network<T>::bind(Plan* plan, char* memory) const {
+  char* maps = memory + plan->threads * Context::kScratch;
+  plan->memory = memory, plan->context.scratch = memory;
+  plan->tasks.clear(), plan->steps.clear();
+  for (size_t v = 0; v < plan->maps.size(); ++v) {
+    if (plan->places[v] >= 0) plan->maps[v].data = reinterpret_cast<T*>(maps + plan->places[v]);
   }
   if (plan->maps[0].data) {
-    const auto read = [to = plan->maps[0], plan = plan.get()](Piece piece) {
+    const auto read = [to = plan->maps[0], plan](Piece piece) {
       interleave(plan->images, to, to, 0, 0, piece);
     };
-    plan->add(operation_of_.size(), {read, threads});
+    plan->add(operation_of_.size(), {read, plan->threads});
   }
+  std::vector<Task> tasks;
   for (size_t i = 0; i < operations_.size(); ++i) {
     tasks.clear();
-    Binder<T> real = binder(*operations_[i], plan.get(), plan->arena.data() + bytes, &tasks);
+    Binder<T> real = binder(*operations_[i], plan, maps + plan->maps_bytes, &tasks);
     operations_[i]->bind(real);
     for (Task& task : tasks) plan->add(step_of(i), std::move(task));
   }
-  const auto write = [this, plan = plan.get()](Piece piece) {
+  const auto write = [this, plan](Piece piece) {
     for (size_t i = 0; i < outputs_.size(); ++i) separate(plan->maps[outputs_[i]], plan->outputs[i], piece);
   };
-  plan->add(operation_of_.size() + 1, {write, threads});
-  return plan;
+  plan->add(operation_of_.size() + 1, {write, plan->threads});
 }
 
 }  // namespace ppeffconv::engine

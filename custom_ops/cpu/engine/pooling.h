@@ -1,6 +1,8 @@
 // Averages and maxima.
 #pragma once
 
+#include <limits>
+
 #include "cpu/engine/maps.h"
 
 namespace ppeffconv::engine {
@@ -15,34 +17,32 @@ class Pool : public Operation<T> {
         ceil_(d.step.number("ceil", 0) != 0) {
     this->check(largest_ || d.step.word("kind") == "avg", "the kind must be max or avg");
     this->check(windows_.kernel_h * windows_.kernel_w <= kWindow, "the window is too large");
-    this->check(windows_.padding_h < windows_.kernel_h && windows_.padding_w < windows_.kernel_w,
-                "a window must not lie in the padding alone");
     this->check(windows_.dilation_h * windows_.dilation_w == 1, "pooling is not dilated");
   }
   Dims infer(const std::vector<Dims>& in) const override {
     const Windows& w = windows_;
-    return {in[0].batch, size(in[0].height, w.kernel_h, w.stride_h, w.padding_h),
-            size(in[0].width, w.kernel_w, w.stride_w, w.padding_w), in[0].channels};
+    return {in[0].batch, w.size(in[0].height, w.kernel_h, w.stride_h, w.padding_h, 1, ceil_),
+            w.size(in[0].width, w.kernel_w, w.stride_w, w.padding_w, 1, ceil_), in[0].channels};
   }
   void bind(Binder<T>& b) const override {
     b.task([in = b.in[0], out = b.out, run = pick_map_functions<T>(), this](Piece piece) {
       const T* pixels[kWindow];
       for_each_pixel(out, piece, [&](int64_t i, int64_t image, int64_t y, int64_t x) {
         const int64_t count = find_window(in, image, y, x, windows_, pixels);
+        if (count == 0) return fill_empty(out, out.pixel(i));
         run.pool(pixels, count, largest_, 1.0f / count, out.pitch, out.pixel(i));
       });
     });
   }
 
  private:
-  // With ceil a last window may hang over the end.
-  int64_t size(int64_t input, int64_t kernel, int64_t stride, int64_t padding) const {
-    const int64_t extent = input + 2 * padding - kernel;
-    this->check(extent >= 0 || ceil_, "the map is smaller than the window");
-    const int64_t count = (extent + (ceil_ ? stride - 1 : 0)) / stride + 1;
-    this->check((count - 1) * stride < input + padding, "a window lies in the padding alone");
-    return count;
+  // Of a window that lies in the padding alone Paddle makes the lowest number, or none at all.
+  void fill_empty(const Map<T>& out, T* pixel) const {
+    using Limits = std::numeric_limits<float>;
+    std::fill(pixel, pixel + out.channels, to_element(largest_ ? Limits::lowest() : Limits::quiet_NaN(), T{}));
+    std::fill(pixel + out.channels, pixel + out.pitch, T{});
   }
+
   Windows windows_;
   bool largest_, ceil_;
 };

@@ -11,10 +11,10 @@ class Upsample : public Operation<T> {
  public:
   using Operation<T>::Operation;
   Dims infer(const std::vector<Dims>& in) const override {
-    if (in.size() == 1) return {in[0].batch, 2 * in[0].height, 2 * in[0].width, in[0].channels};
-    const Dims &low = in[0], &like = in[1];
-    this->check(low.batch == like.batch && low.height == (like.height + 1) / 2 && low.width == (like.width + 1) / 2,
-                "the map must have half of the size that is asked for");
+    const Dims& low = in[0];
+    if (in.size() == 1) return {low.batch, times(low.height, 2), times(low.width, 2), low.channels};
+    const Dims& like = in[1];
+    this->check(has_half(low, like), "the map must have half of the size that is asked for");
     return {low.batch, like.height, like.width, low.channels};
   }
   void bind(Binder<T>& b) const override {
@@ -35,7 +35,7 @@ class Resize : public Operation<T> {
     this->check(scale_ > 0 && scale_ < 64, "the scale is out of range");
   }
   Dims infer(const std::vector<Dims>& in) const override {
-    return {in[0].batch, int64_t(in[0].height * scale_), int64_t(in[0].width * scale_), in[0].channels};
+    return {in[0].batch, times(in[0].height, scale_), times(in[0].width, scale_), in[0].channels};
   }
   void bind(Binder<T>& b) const override {
     b.task([in = b.in[0], out = b.out, scale = scale_, run = pick_map_functions<T>()](Piece piece) {

@@ -37,7 +37,7 @@ struct Call {
 template <typename T>
 class Run {
  public:
-  static constexpr int64_t kTileFloats = 1 << 18, kScratch = 4 * kTileFloats;
+  static constexpr int64_t kTileFloats = 1 << 18;
 
   Run(const Product<T>& product, const Call<T>& call, Rows rows, const RowFunctions<T>& functions, const T* zeros,
       Piece piece, char* scratch)

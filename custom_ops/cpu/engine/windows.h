@@ -30,9 +30,13 @@ struct Windows {
     for (int64_t value : {kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, padding_h + 1, padding_w + 1})
       PD_CHECK(value >= 1 && value < (1 << 20), "deployed: a window is out of range: ", step.text);
   }
-  static int64_t size(int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  // As Paddle counts: one window may hang over the end of a map that is a little smaller than it. With `ceil` so may
+  // the last one of any map. Zero of a map that is much smaller.
+  static int64_t size(int64_t input, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation,
+                      bool ceil = false) {
+    if (input == kUnknown) return kUnknown;
     const int64_t extent = input + 2 * padding - dilation * (kernel - 1) - 1;
-    return extent < 0 ? 0 : extent / stride + 1;
+    return std::max<int64_t>((extent + (ceil ? stride - 1 : 0)) / stride + 1, 0);
   }
   Dims output(const Dims& in, int64_t channels) const {
     return {in.batch, size(in.height, kernel_h, stride_h, padding_h, dilation_h),
