@@ -104,3 +104,20 @@ def test_a_killed_worker_ends_training_with_one_message_and_keeps_the_checkpoint
     assert re.search(r"worker \(process \d+\) was killed by SIGKILL.*num_workers.*--shm-size", message)
     assert "Traceback" not in out
     assert ck.load_checkpoint(run / "latest")[ck.STATES]["epoch"] >= 2
+
+
+def test_an_evaluation_ends_with_one_message_when_its_worker_is_killed(config, tmp_path):
+    process = start(TOOLS / "train.py", "-c", config, "-o", "Global.epochs=1", cwd=tmp_path)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    patch = "import os, signal; from ppeffconv.data import loader; "
+    patch += "loader.Loader.make = lambda *_: os.kill(os.getpid(), signal.SIGKILL); import runpy, sys; "
+    patch += f"sys.argv = sys.argv[1:]; runpy.run_path({str(TOOLS / 'eval.py')!r}, run_name='__main__')"
+    run = tmp_path / "output" / "tiny" / "config.yaml"
+    environment = {**os.environ, "PYTHONPATH": str(TOOLS.parent)}
+    options = ["-c", run, "-o", "DataLoader.Eval.num_workers=2"]
+    process = start("-c", patch, "eval.py", *options, cwd=tmp_path, env=environment)
+    out, _ = process.communicate()
+    assert process.returncode == 1, out
+    assert "error: a data-loading worker (process" in out
+    assert "Traceback" not in out
