@@ -17,10 +17,10 @@ from . import (  # noqa: F401
     versatile,
     vision,
 )
+from .deploy import bare, deploy, is_deployed, report
 from .fold import NotLowerable
-from .islands import deploy, report
 from .layer import Deployed
 from .lower import lower
 from .program import Program
 
-__all__ = ["Deployed", "NotLowerable", "Program", "deploy", "lower", "report"]
+__all__ = ["Deployed", "NotLowerable", "Program", "bare", "deploy", "is_deployed", "lower", "report"]

@@ -25,6 +25,7 @@ class Part:
         program: what it became.
         notes: where the deploy form differs from the layer.
         behind: what Paddle does with the program's outputs, and why; "" for nothing.
+        times: milliseconds of the layer and of the program on the same input, where they were measured.
     """
 
     name: str
@@ -32,11 +33,13 @@ class Part:
     program: Program
     notes: tuple[str, ...] = ()
     behind: str = ""
+    times: tuple[float, float] | None = None
 
     @property
     def line(self) -> str:
         """In short."""
-        return f"{self.name or 'the network'} ({self.kind}): one program of {len(self.program.steps)} steps"
+        gain = f", {self.times[1]:.2f} ms instead of {self.times[0]:.2f}" if self.times else ""
+        return f"{self.name or 'the network'} ({self.kind}): one program of {len(self.program.steps)} steps{gain}"
 
     def __str__(self) -> str:
         steps = self.program.steps
@@ -58,11 +61,20 @@ class Part:
 
 @dataclass(frozen=True)
 class Kept:
-    """A layer that stayed as it was, and why."""
+    """A layer that stayed as it was, and why.
+
+    Attributes:
+        times: milliseconds of the layer and of a program in its place, where they were measured.
+    """
 
     name: str
     kind: str
     reason: str
+    times: tuple[float, float] | None = None
+
+    def __str__(self) -> str:
+        took = f": {self.times[0]:.2f} ms as it was, {self.times[1]:.2f} ms as a program" if self.times else ""
+        return f"{self.name or 'the network'} ({self.kind}): {self.reason}{took}"
 
 
 @dataclass(frozen=True)
@@ -72,16 +84,19 @@ class DeployReport:
     Attributes:
         parts: the programs, in the order of the network.
         kept: layers that stayed, with the reason.
+        tried: on what the parts were tried, and how long the network took with and without them.
     """
 
     parts: Sequence[Part]
     kept: Sequence[Kept] = field(default=())
+    tried: str = ""
 
     def __str__(self) -> str:
-        lines = [str(part) if len(self.parts) == 1 else part.line for part in self.parts]
+        lines = [str(part) if len(self.parts) == 1 else part.line for part in self.parts] or ["nothing is a program"]
+        lines += [self.tried] if self.tried else []
         if self.kept:
             lines.append("stayed as they were:")
-            lines += [f"  {row.name or 'the network'} ({row.kind}): {row.reason}" for row in self.kept]
+            lines += [f"  {row}" for row in self.kept]
         return "\n".join(lines)
 
 

@@ -99,11 +99,16 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     If the block raises, ``path`` stays as it was.
 
     Raises:
-        ValueError: something other than an exported network is at ``path``; it is not touched.
+        ValueError: something other than an exported network is at ``path``, or the process works in it; it is not
+            touched.
     """
     path = Path(path)
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise ValueError(f"'{path}' is the current folder or one around it, which cannot be replaced: give another")
     if path.exists() and not ((path / MANIFEST).is_file() or (path.is_dir() and not any(path.iterdir()))):
         raise ValueError(f"{path} exists and is not an exported network: give another folder, or remove it")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise ValueError(f"{path.parent} is a file: {path} cannot be a folder in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     draft, earlier = scratch / "draft", scratch / "earlier"

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from paddle import nn
 
-from .. import deployed
-from ..deployed.program import DTYPES
+from ..deployed import Deployed, bare, is_deployed
+from ..deployed import deploy as deploy_form
+from ..deployed.islands import GAIN
+from ..deployed.precision import choose
+from ..deployed.trial import race
+from ..utils.logger import get_logger
 from ..utils.modes import eval_mode
+from ..utils.numbers import is_size
 from . import bundle
-from .facts import describe, own_facts, report
-from .loadback import Check, compare
+from .facts import describe, own_facts, report, smallest_size
+from .loadback import Check, compare, confirmed_size, try_images
 from .onnx import convert, require_onnx, runner
 from .predictor import Predictor, require_engine
 from .rng import fixed_seed
@@ -36,6 +43,7 @@ def export(
     onnx: bool = False,
     fixed_size: bool = False,
     info: Mapping[str, Any] | None = None,
+    measure: bool = True,
 ) -> Path:
     """Save what ``net`` computes in eval mode as a folder for `Predictor`, for any batch size, height and width.
 
@@ -44,69 +52,112 @@ def export(
     with its deploy form in plain Paddle, whose masks are hard and depend on ``seed`` alone.
 
     Args:
-        net: [N, C, H, W] -> tensor or list of tensors. One that `deploy` returned is saved as it is.
+        net: [N, C, H, W] -> tensor, or tensors in lists, tuples and dicts. One that `deploy` returned is saved as it
+            is; of a `paddle.DataParallel` the network in it.
         path: of the folder, which is made; an earlier export there is replaced.
         input_shape: (C, H, W); the size with which it is tested.
         deploy: put the compiled engine into the program, see `ppeffconv.deploy`. False gives a stock export, of
             Paddle's own operators: slower, for machines without the engine and for other runtimes.
-        dtype: of the feature maps in the engine, "float32" or "bfloat16"; ``accuracy`` in the manifest tells its price.
-            A stock export is in float32.
+        dtype: of the feature maps in the engine, "float32", "bfloat16" or "auto", the one that is faster on this
+            machine; ``accuracy`` in the manifest tells its price. A stock export is in float32.
         seed: of the sampling noise.
         onnx: add ``model.onnx``, checked in onnxruntime; in Paddle's own operators whatever ``deploy`` is.
         fixed_size: save for this height and width only, for a network that cannot take others.
         info: what prediction needs to know besides (``transforms``, ``image_mode``, ``class_names``), as JSON can hold.
+        measure: a network that is no single program is saved with programs in it, or in Paddle's own operators, as is
+            faster on this machine; ``report`` in the manifest says so. False takes the programs without measuring.
 
     Returns:
         ``path``.
 
     Raises:
         ValueError: an argument is wrong, or (`NoDeployFormError`) no part of the network has a deploy form.
-        RuntimeError: the engine is not there; the network is random in eval mode, or cannot be traced; what was saved
-            gives other numbers; ONNX is asked for and cannot be had.
+        RuntimeError: the engine is not there; the network does not take such images, is random in eval mode, or cannot
+            be traced; what was saved gives other numbers; ONNX is asked for and cannot be had.
     """
-    _check_arguments(input_shape, deploy, dtype, seed, onnx)
+    net = bare(net, "export")
+    _check_arguments(input_shape, seed)
+    dtype, input_shape = choose(dtype, "auto" if deploy else "reference", "export"), tuple(map(int, input_shape))
+    _check_means(deploy, dtype, onnx)
     with eval_mode(net), fixed_seed(0), bundle.replacing_folder(path) as draft:
-        form = _form(net, deploy, dtype, seed)
+        try_images(net, (1, *input_shape))
+        form = _form(net, deploy, dtype, seed, input_shape)
         _check_dtype(form, deploy, onnx)
-        traced = Traced(form, engine=deploy)
-        traced.save(draft / "model", input_shape, fixed_size)
-        facts = {**describe(traced, input_shape, fixed_size), **own_facts(info)}
-        bundle.seal(draft, facts)
         check = Check(net, form, input_shape, fixed_size)
+        facts = own_facts(info) | _save(form, draft, input_shape, fixed_size, deploy, measure)
         predictor = Predictor(draft)
         facts["accuracy"] = compare(predictor.run, check, "the exported program")
-        facts["report"] = report(net, form, input_shape, predictor.densities)
+        facts["report"] = report(net, form, input_shape, predictor.densities) | {"measured": facts.pop("measured")}
+        facts["smallest_size"] = confirmed_size(predictor, check, facts["smallest_size"])
         if onnx:
             facts["onnx_accuracy"] = _add_onnx(form, draft, input_shape, fixed_size, check)
         bundle.seal(draft, facts)
     return Path(path)
 
 
-def _check_arguments(input_shape: Sequence[int], deploy: bool, dtype: str, seed: int, with_onnx: bool) -> None:
-    if len(input_shape) != 3 or min(input_shape) < 1:
-        raise ValueError(f"input_shape must be (C, H, W), each >= 1, got {tuple(input_shape)}")
-    if dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+def _save(
+    form: nn.Layer, draft: Path, input_shape: Sequence[int], fixed_size: bool, deploy: bool, measure: bool
+) -> dict[str, Any]:
+    """Save the program in ``draft`` and seal it; returns the facts about it.
+
+    Of a network in parts, Paddle Inference may run its own operators faster than the parts' programs: the faster form
+    is saved, and "measured" says so.
+    """
+    smallest = list(input_shape[1:]) if fixed_size else smallest_size(form, input_shape)
+
+    def write(folder: Path, engine: bool) -> dict[str, Any]:
+        traced = Traced(form, engine=engine)
+        traced.save(folder / "model", input_shape, fixed_size)
+        facts = describe(traced, input_shape, fixed_size) | {"smallest_size": smallest}
+        bundle.seal(folder, facts)
+        return facts
+
+    facts = write(draft, deploy) | {"measured": ""}
+    if not (facts["engine"] and measure) or facts["dtype"] != "float32" or isinstance(form, Deployed):
+        return facts
+    with tempfile.TemporaryDirectory() as scratch:
+        stock = write(Path(scratch), False)
+        images = np.random.default_rng(0).standard_normal((1, *input_shape)).astype("float32")
+        predictors = [Predictor(folder) for folder in (draft, scratch)]
+        ours, paddles = race(*(lambda one=one: one.run(images) for one in predictors))
+        told = f"{ours:.2f} ms with programs, {paddles:.2f} ms by Paddle's own operators"
+        if ours <= GAIN * paddles:
+            return facts | {"measured": told}
+        get_logger().info(f"a stock export, which is faster on this machine: {told}")
+        for path in Path(scratch).iterdir():
+            shutil.copy(path, draft / path.name)
+        return stock | {"measured": f"a stock export, because it is faster: {told}"}
+
+
+def _check_arguments(input_shape: Sequence[int], seed: int) -> None:
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3 or not all(map(is_size, input_shape)):
+        raise ValueError(f"input_shape must be (C, H, W), each an integer >= 1, got {input_shape!r}")
+    if not is_size(seed, 0) or seed >= 2**31:
+        raise ValueError(f"seed must be an integer in [0, 2^31), got {seed!r}")
+
+
+def _check_means(deploy: bool, dtype: str, with_onnx: bool) -> None:
+    """Raise unless what the export is for can run it, before any work is done."""
     if dtype != "float32" and not deploy:
         raise ValueError(f"deploy=False needs dtype float32: only the compiled engine computes in {dtype}")
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"seed must lie in [0, 2^31), got {seed}")
     if deploy:
         require_engine("a deployed export")
     if with_onnx:
         require_onnx()
 
 
-def _form(net: nn.Layer, deploy: bool, dtype: str, seed: int) -> nn.Layer:
-    """What is saved: the deploy form, or the network itself where nothing has one and nothing needs it."""
-    if deployed_layers(net):
+def _form(net: nn.Layer, deploy: bool, dtype: str, seed: int, input_shape: Sequence[int]) -> nn.Layer:
+    """What is saved: the deploy form; NoDeployFormError if it is asked for and nothing in the network has one."""
+    if is_deployed(net) or deployed_layers(net):
         return net
-    try:
-        return deployed.deploy(net, dtype, seed)
-    except ValueError as error:
-        if deploy:
-            raise NoDeployFormError(f"{error}. export(..., deploy=False) takes the network as it is") from error
-        return net
+    form = deploy_form(net, dtype, seed, example=input_shape, measure=False)
+    if deploy and not deployed_layers(form):
+        kept = form.deploy_report.kept
+        raise NoDeployFormError(
+            f"no part of the network has a deploy form: {kept[0].reason if kept else 'it has no parameters'}. "
+            "export(..., deploy=False) takes the network as it is"
+        )
+    return form
 
 
 def _check_dtype(form: nn.Layer, deploy: bool, with_onnx: bool) -> None:

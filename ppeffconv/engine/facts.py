@@ -12,7 +12,9 @@ from paddle import nn
 from ..deployed import Deployed
 from ..deployed.program import VERSION
 from ..deployed.report import DeployReport
+from ..deployed.trial import FAILURES
 from ..models import profile
+from ..utils.nested import leaves
 from .traced import INPUT, Traced, deployed_layers
 
 OWN = ("transforms", "image_mode", "class_names")  # what prediction on image files needs
@@ -33,7 +35,6 @@ def describe(traced: Traced, input_shape: Sequence[int], fixed_size: bool) -> di
         "input_shape": list(input_shape),
         "input_dtype": "float32",
         "fixed_size": fixed_size,
-        "smallest_size": smallest_size(traced.net, input_shape),
         "returns": traced.returns,
         "masks": traced.masks,
     }
@@ -42,25 +43,43 @@ def describe(traced: Traced, input_shape: Sequence[int], fixed_size: bool) -> di
 def smallest_size(form: nn.Layer, input_shape: Sequence[int]) -> list[int]:
     """The height and width below which a map shrinks to nothing, where Paddle computes on and reads beyond its memory.
 
-    Known of programs; of other networks that of ``input_shape``, with which they are tested.
+    Known of a program; of other networks it is found by trying.
 
     Raises:
         ValueError: ``input_shape`` is smaller than that.
     """
     channels, height, width = input_shape
-    if not isinstance(form, Deployed):
-        return [height, width]
-    form.program.trace(input_shape)
+    if isinstance(form, Deployed):
+        form.program.trace(input_shape)
 
     def fits(*size: int) -> bool:
         try:
-            return bool(form.program.trace((channels, *size)))
-        except ValueError:
+            if isinstance(form, Deployed):
+                return bool(form.program.trace((channels, *size)))
+            return _runs(form, (1, channels, *size))
+        except FAILURES:
             return False
 
-    rows = bisect_left(range(1, height + 1), True, key=lambda side: fits(side, width))
-    columns = bisect_left(range(1, width + 1), True, key=lambda side: fits(height, side))
+    rows = bisect_left(range(1, height), True, key=lambda side: fits(side, width))
+    columns = bisect_left(range(1, width), True, key=lambda side: fits(height, side))
     return [rows + 1, columns + 1]
+
+
+def _runs(net: nn.Layer, shape: Sequence[int]) -> bool:
+    """Whether a network takes images of this shape, and no layer of it returns a map without pixels."""
+    sizes: list[int] = []
+
+    def look(layer: nn.Layer, inputs: Any, outputs: Any) -> None:
+        sizes.extend(min(value.shape, default=1) for value in leaves(outputs) if isinstance(value, paddle.Tensor))
+
+    hooks = [layer.register_forward_post_hook(look) for layer in net.sublayers(include_self=True)]
+    try:
+        with paddle.no_grad():
+            net(paddle.zeros(shape))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return min(sizes, default=1) > 0
 
 
 def own_facts(info: Mapping[str, Any] | None) -> dict[str, Any]:

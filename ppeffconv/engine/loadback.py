@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
 
-from .traced import TRACING_ERRORS, deployed_layers
+from ..deployed.trial import FAILURES, distance, tolerance_of
+from ..utils.messages import brief
+from ..utils.nested import leaves
+from .traced import deployed_layers
 
 Arrays = list[np.ndarray]
-# How far results may differ, in standard deviations of the output. Folding rounds otherwise than batch norm does; with
-# masks a rounding may move a position across its threshold; bfloat16 has 8 bits.
-SAME, FOLDED, MASKED, BFLOAT16 = 1e-5, 1e-4, 1e-2, 0.1
 
 
 class Check:
@@ -32,27 +32,35 @@ class Check:
         tolerance: in standard deviations of the expected output.
 
     Raises:
-        RuntimeError: ``net`` is random and has no deterministic form, its outputs are not finite, or it cannot take
-            another height and width.
+        RuntimeError: ``net`` is random and has no deterministic form, its outputs are no tensors or not finite, or it
+            does not take such images.
     """
 
     def __init__(self, net: nn.Layer, form: nn.Layer, input_shape: Sequence[int], fixed_size: bool) -> None:
         programs = [layer.program for layer in deployed_layers(form)]
-        kinds = {
-            BFLOAT16: any(program.dtype == "bfloat16" for program in programs),
-            MASKED: any(program.masks for program in programs),
-            FOLDED: programs,
-            SAME: True,
-        }
-        self.tolerance = next(bound for bound, applies in kinds.items() if applies)
-        by_network = (form is not net and not _differs(form)) or not programs
-        self.cases = []
-        for number, shape in enumerate(_shapes(input_shape, fixed_size)):
-            images = np.random.default_rng(number).standard_normal(shape).astype("float32")
-            expected = _by_network(net, images) if by_network else _by_plain_paddle(form, images)
-            if not all(np.isfinite(array).all() for array in expected):
-                raise RuntimeError("the network's output for random images is not finite: train it before the export")
-            self.cases.append((images, expected))
+        self.tolerance = tolerance_of(programs)
+        self._by_network = (form is not net and not _differs(form)) or not programs
+        self._net, self._form = net, form
+        self.cases = [self.case((batch, *input_shape)) for batch in (1, 3)]
+        if not fixed_size:
+            self.cases.append(self._another_size(input_shape))
+
+    def _another_size(self, input_shape: Sequence[int]) -> tuple[np.ndarray, Arrays]:
+        """Images of an odd height and width."""
+        channels, height, width = input_shape
+        try:
+            return self.case((2, channels, (height + 3) | 1, (width + 6) | 1))
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}; if it needs one image size, export(..., fixed_size=True)") from error
+
+    def case(self, shape: tuple[int, ...]) -> tuple[np.ndarray, Arrays]:
+        """Random images [N, C, H, W] and what is expected of them."""
+        images = _random(shape)
+        ask = _by_network if self._by_network else _by_plain_paddle
+        expected = ask(self._net if self._by_network else self._form, images)
+        if not all(np.isfinite(array).all() for array in expected):
+            raise RuntimeError("the network's output for random images is not finite: train it before the export")
+        return images, expected
 
 
 def compare(run: Callable[[np.ndarray], Any], check: Check, what: str) -> dict[str, Any]:
@@ -63,10 +71,9 @@ def compare(run: Callable[[np.ndarray], Any], check: Check, what: str) -> dict[s
     """
     worst, agreed = 0.0, []
     for images, expected in check.cases:
-        got = run(images)
-        got = got if isinstance(got, list) else [got]
-        error = _error(got, expected)
-        if not error <= check.tolerance:  # NaN fails as well
+        got = leaves(run(images))
+        error = distance(got, expected)
+        if not error <= check.tolerance:
             raise RuntimeError(
                 f"{what} differs from the network by {error:.2e} standard deviations on images {list(images.shape)} "
                 f"(expected at most {check.tolerance:.0e}): nothing was exported"
@@ -78,16 +85,23 @@ def compare(run: Callable[[np.ndarray], Any], check: Check, what: str) -> dict[s
     return {"error": worst, "top1_agreement": float(np.mean(agreed)) if agreed else None, "images": count}
 
 
-def _error(got: Arrays, expected: Arrays) -> float:
-    if [array.shape for array in got] != [array.shape for array in expected]:
-        return np.inf
-    return max(float(np.abs(a - b).max() / (b.std() or 1.0)) for a, b in zip(got, expected))
+def confirmed_size(predictor: Any, check: Check, smallest: Sequence[int]) -> list[int]:
+    """The height and width from which on a saved network gives the network's numbers: ``smallest``, or what the check
+    was made with.
 
-
-def _shapes(input_shape: Sequence[int], fixed_size: bool) -> list[tuple[int, ...]]:
-    channels, height, width = input_shape
-    shapes = [(1, channels, height, width), (3, channels, height, width)]
-    return shapes if fixed_size else [*shapes, (2, channels, (height + 3) | 1, (width + 6) | 1)]
+    Args:
+        predictor: of a folder whose manifest says ``smallest``.
+    """
+    *_, height, width = predictor.info["input_shape"]
+    if not predictor.info["fixed_size"] and list(smallest) != [height, width]:
+        try:
+            images, expected = check.case((2, predictor.info["input_shape"][0], *smallest))
+            if distance(leaves(predictor.run(images)), expected) <= check.tolerance:
+                return list(smallest)
+        except RuntimeError:
+            pass
+        return [height, width]
+    return list(smallest)
 
 
 def _differs(form: nn.Layer) -> bool:
@@ -119,14 +133,22 @@ def _by_plain_paddle(form: nn.Layer, images: np.ndarray) -> Arrays:
             layer.backend, layer.program = backend, program
 
 
+def try_images(net: nn.Layer, shape: Sequence[int]) -> None:
+    """Run a network on random images [N, C, H, W]; RuntimeError, which says why, if it does not take them."""
+    _outputs(net, _random(shape))
+
+
+def _random(shape: Sequence[int]) -> np.ndarray:
+    return np.random.default_rng(shape[0]).standard_normal(shape).astype("float32")
+
+
 def _outputs(net: nn.Layer, images: np.ndarray) -> Arrays:
     try:
         with paddle.no_grad():
-            outputs = net(paddle.to_tensor(images))
-    except TRACING_ERRORS as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-        raise RuntimeError(
-            f"the network fails on images {list(images.shape)} ({line}); if it needs one image size, "
-            "export(..., fixed_size=True)"
-        ) from error
-    return [out.numpy() for out in (outputs if isinstance(outputs, (list, tuple)) else [outputs])]
+            outputs = leaves(net(paddle.to_tensor(images)))
+    except FAILURES as error:
+        raise RuntimeError(f"the network fails on images {list(images.shape)}: {brief(error)}") from error
+    others = [type(value).__name__ for value in outputs if not isinstance(value, Tensor)]
+    if others or not outputs:
+        raise RuntimeError(f"the network returns {others[0] if others else 'nothing'}, and an export only tensors")
+    return [out.numpy() for out in outputs]

@@ -13,6 +13,9 @@ from paddle import inference
 from ..deployed.program import VERSION
 from ..ops import deployed, loader
 from ..utils import cores
+from ..utils.messages import brief
+from ..utils.nested import rebuild
+from ..utils.numbers import is_size
 from ..utils.runtime import restore_threads
 from . import bundle
 
@@ -38,12 +41,12 @@ class Predictor:
         FileNotFoundError: there is no exported network, or a file of it is missing.
         RuntimeError: the folder is of another version, a file was changed, or the compiled kernels are needed and not
             there.
-        ValueError: ``threads`` is less than 1.
+        ValueError: ``threads`` is no positive integer.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be >= 1, got {threads}")
+        if threads is not None and not is_size(threads):
+            raise ValueError(f"threads must be an integer >= 1, or None for one on each core; got {threads!r}")
         self.info: dict[str, Any] = bundle.read(path)
         _check_versions(self.info, Path(path))
         if self.info["engine"]:
@@ -63,8 +66,10 @@ class Predictor:
         for uid in self.info["programs"]:
             deployed.hold(self, uid)
 
-    def run(self, images: np.ndarray) -> np.ndarray | list[np.ndarray]:
+    def run(self, images: np.ndarray) -> Any:
         """Return what the network returns for ``images``, float32 [N, C, H, W]: an array, or a list of them.
+
+        Of nested outputs lists stand for tuples; dicts and None stay what they are.
 
         N, and unless ``info["fixed_size"]`` H and W, may be others in each call.
 
@@ -79,7 +84,7 @@ class Predictor:
             try:
                 self._predictor.run()
             except (RuntimeError, OSError, ValueError) as error:
-                raise RuntimeError(self._failure(images, _last_line(error))) from error
+                raise RuntimeError(self._failure(images, brief(error))) from error
             finally:  # Paddle Inference leaves a single thread to what this process runs next
                 restore_threads()
             outputs = [handle.copy_to_cpu() for handle in self._outputs]
@@ -87,7 +92,8 @@ class Predictor:
                 raise RuntimeError(self._failure(images, "its output is NaN"))
             if self.info["masks"]:
                 self.densities = dict(zip(self.info["masks"], map(float, outputs.pop())))
-        return outputs if self.info["returns"] == "list" else outputs[0]
+        returns = self.info["returns"]
+        return outputs if returns == "list" else rebuild(0 if returns == "array" else returns, outputs)
 
     def _failure(self, images: np.ndarray, reason: str) -> str:
         return (
@@ -141,7 +147,3 @@ def _check_versions(info: dict[str, Any], path: Path) -> None:
             f"{path} holds a deployed program of version {info['versions']['program']}, this ppeffconv runs version "
             f"{VERSION}: export the network again"
         )
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import paddle
 from paddle import Tensor, nn
@@ -12,6 +13,8 @@ from paddle.jit import not_to_static
 from paddle.jit.dy2static import parameter_recorder
 
 from ..deployed import Deployed
+from ..utils.messages import brief
+from ..utils.nested import structure
 
 INPUT = "images"
 # what Paddle raises for code that it cannot trace
@@ -43,7 +46,8 @@ class Traced(nn.Layer):
     Attributes:
         engine: whether the program needs the compiled engine.
         masks: names of the sampling masks, in the order of their densities.
-        returns: "array" or "list", what ``net`` returned when it was traced.
+        returns: what ``net`` returned when it was traced: "array", "list", or how its arrays are nested, see
+            `ppeffconv.utils.nested`.
     """
 
     def __init__(self, net: nn.Layer, engine: bool, densities: bool = True) -> None:
@@ -59,9 +63,10 @@ class Traced(nn.Layer):
         return self._collect(self.net(images))
 
     @not_to_static
-    def _collect(self, outputs: Tensor | Sequence[Tensor]) -> list[Tensor]:
-        self.returns = "list" if isinstance(outputs, (list, tuple)) else "array"
-        flat = list(outputs) if self.returns == "list" else [outputs]
+    def _collect(self, outputs: Any) -> list[Tensor]:
+        flat: list[Tensor] = []
+        form = structure(outputs, flat.append)
+        self.returns = "array" if form == 0 else "list" if form == [*range(len(flat))] else form
         if self.masks:
             flat.append(paddle.concat([part for layer in self._programs for part in layer.traced_densities]))
         return flat
@@ -79,7 +84,7 @@ class Traced(nn.Layer):
                 paddle.jit.save(self, str(prefix), input_spec=[spec])
         except TRACING_ERRORS as error:
             remedy = "" if fixed_size else "; if it needs one image size, export(..., fixed_size=True)"
-            raise RuntimeError(f"Paddle cannot trace the network ({_first_line(error)}){remedy}") from error
+            raise RuntimeError(f"Paddle cannot trace the network ({brief(error)}){remedy}") from error
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
@@ -114,8 +119,3 @@ def _forget_traces() -> None:
     parameters, replaced = parameter_recorder._global_parameter_recorder, parameter_recorder._global_inplace_map
     for records in (parameters.params_dict, parameters.tensor2value, replaced.params_dict):
         records.clear()
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "transformed code" not in line]
-    return next((line for line in lines if "Error" in line), (lines or [type(error).__name__])[0])

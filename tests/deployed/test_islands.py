@@ -1,8 +1,9 @@
-"""`deploy` of networks that are not known as a whole, and its errors."""
+"""`deploy` of networks that are not known as a whole: what becomes a program, what stays and why."""
 
 from __future__ import annotations
 
 import copy
+import threading
 
 import numpy as np
 import paddle
@@ -13,7 +14,7 @@ from paddle.vision import models
 import ppeffconv
 from ppeffconv import layers
 from ppeffconv.conversion import convert
-from ppeffconv.deployed import Deployed, report
+from ppeffconv.deployed import Deployed, islands, report
 from ppeffconv.layers import set_eval_mode
 
 from .networks import check, create, images, run, trained
@@ -44,7 +45,7 @@ def own():
 
 
 def test_parts_of_an_unknown_network(own):
-    deployed = ppeffconv.deploy(own)
+    deployed = ppeffconv.deploy(own, measure=False)
     assert type(deployed) is Own
     assert not deployed.training
     assert isinstance(deployed.stem, Deployed)
@@ -80,12 +81,12 @@ def test_hooks_and_replaced_forwards_are_respected():
     net = create("resnet20")
     seen = []
     net.layer2[0].conv1.register_forward_post_hook(lambda layer, inputs, output: seen.append(output.shape))
-    deployed = ppeffconv.deploy(net)
+    deployed = ppeffconv.deploy(net, measure=False)
     assert not isinstance(deployed, Deployed)
     assert isinstance(deployed.layer1, Deployed)
     assert isinstance(deployed.layer2[1], Deployed)
     check(net, deployed, sizes=((1, 17, 21),))
-    assert len(seen) == 2
+    assert len(seen) == 5  # three in the trial, two in the comparison here
     rows = {row.name: row.reason for row in report(deployed).kept}
     assert rows["layer2.0"] == "layer2.0.conv1 (Conv2D): it has hooks, which a program would not call"
 
@@ -114,7 +115,7 @@ def test_a_subclass_with_its_own_forward_is_not_taken_for_its_base():
         pass
 
     net = trained(nn.Sequential(Renamed(6, 6), Doubled(6, 6), nn.Conv2D(6, 4, 1), nn.ReLU()), 6)
-    deployed = ppeffconv.deploy(net)
+    deployed = ppeffconv.deploy(net, measure=False)
     assert [type(layer) for layer in deployed] == [Deployed, Doubled, nn.Conv2D, nn.ReLU]
     check(net, deployed, 6)
 
@@ -151,26 +152,208 @@ def test_converted_networks(method, origin):
 
 
 @pytest.mark.parametrize(
-    ("net", "arguments", "message"),
+    ("net", "reason"),
     [
-        ("resnet20", {}, "net must be a paddle.nn.Layer, got str"),
-        (nn.Conv2D(3, 4, 1), {"dtype": "float16"}, "dtype must be one of float32, bfloat16, got 'float16'"),
-        (nn.Conv2D(3, 4, 1), {"seed": -1}, r"seed must be an integer in \[0, 2\^31\), got -1"),
-        (nn.Conv2D(3, 4, 1), {"backend": "gpu"}, "backend must be one of"),
-        (nn.Conv2D(3, 4, 1, padding="SAME"), {}, "no part of the network has a deploy form: .*padding 'SAME'"),
-        (nn.Conv2D(3, 4, 3, padding=1, padding_mode="reflect"), {}, "with reflect padding"),
-        (nn.Linear(3, 4), {}, "no layer of it tells how many channels"),
-        (nn.Sequential(nn.Conv2D(3, 4, 1), nn.Flatten(), nn.Linear(4, 2)), {}, "size depends on the input's"),
-        (nn.Sequential(nn.Conv2D(3, 4, 1), nn.Dropout(mode="downscale_in_infer")), {}, "scales in eval mode"),
-        (nn.Sequential(nn.Conv2D(3, 4, 1), nn.Conv2D(3, 4, 1)), {}, "does not fit 4 channels"),
-        (nn.Sequential(nn.Conv2D(3, 4, 1), nn.BatchNorm2D(4, use_global_stats=False)), {}, "depends on the batch"),
+        (nn.Conv2D(3, 4, 3, padding=1, padding_mode="reflect"), "with reflect padding"),
+        (nn.Linear(3, 224), "no layer of it tells how many channels"),
+        (nn.Sequential(nn.Conv2D(3, 4, 1), nn.Flatten(2), nn.Linear(1024, 2)), "start_axis=1"),
+        (nn.Sequential(nn.Conv2D(3, 4, 1), nn.Dropout(mode="downscale_in_infer")), "scales in eval mode"),
+        (nn.Sequential(nn.Conv2D(3, 4, 1), nn.BatchNorm2D(4, use_global_stats=False)), "depends on the batch"),
     ],
 )
-def test_errors(net, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        ppeffconv.deploy(net, **arguments)
+def test_a_network_without_any_program(net, reason):
+    deployed = ppeffconv.deploy(net)
+    assert type(deployed) is type(net)
+    assert deployed is not net
+    assert not deployed.training
+    assert report(deployed).parts == []
+    assert reason in deployed.report()
+    assert deployed.report().startswith("nothing is a program")
 
 
-def test_report_of_another_network():
-    with pytest.raises(ValueError, match="expected a network that ppeffconv.deploy returned, got Conv2D"):
-        report(nn.Conv2D(3, 4, 1))
+class Guarded(nn.Layer):
+    """A user's network that looks into what it holds, which a program cannot be asked."""
+
+    def __init__(self, use: str) -> None:
+        super().__init__()
+        self.use = use
+        self.body = nn.Sequential(
+            nn.Sequential(nn.Conv2D(3, 8, 3, padding=1), nn.BatchNorm2D(8), nn.ReLU()),
+            nn.Sequential(nn.Conv2D(8, 8, 3, padding=1), nn.BatchNorm2D(8), nn.ReLU()),
+        )
+
+    def forward(self, x):
+        return getattr(self, self.use)(x) + self.body[0][0].weight.mean()
+
+    def index(self, x):
+        return self.body[1](self.body[0](x))
+
+    def cut(self, x):
+        return self.body[:1](x)
+
+    def iterate(self, x):
+        for layer in self.body:
+            x = layer(x)
+        return x
+
+    def length(self, x):
+        return self.body(x) * len(self.body)
+
+    def attribute(self, x):
+        return self.body(x) * self.body[1][0].weight.mean()
+
+    def keyword(self, x):
+        return self.body(input=x)
+
+    def kind(self, x):
+        return self.body(x) if isinstance(self.body[1], nn.Sequential) else x
+
+
+@pytest.mark.parametrize("use", ["index", "cut", "iterate", "length", "attribute", "keyword", "kind"])
+def test_nothing_is_replaced_that_the_network_cannot_use(use):
+    net = trained(Guarded(use))
+    deployed = ppeffconv.deploy(net, measure=False)
+    check(net, deployed)
+    text = deployed.report()
+    rows = {row.name: row.reason for row in report(deployed).kept}
+    assert type(deployed.body) is nn.Sequential
+    assert rows["body"] in text
+    assert rows["body"].startswith(
+        "the network calls the layers in it"
+        if use in ("index", "cut", "iterate")
+        else "it is called with other arguments"
+        if use == "keyword"
+        else "with a program in its place the network fails"
+    )
+    # what it does not look into becomes a program all the same
+    inner = deployed.body[1]
+    assert isinstance(inner, Deployed) == (use in ("index", "iterate", "length", "keyword"))
+
+
+def test_numbers_that_would_change():
+    class Choosy(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = (
+                nn.Sequential(nn.Conv2D(3, 4, 3, padding=1), nn.BatchNorm2D(4), nn.ReLU()) for _ in range(2)
+            )
+
+        def forward(self, x):
+            return self.one(x) + self.two(x) * (1.0 if isinstance(self.two, nn.Sequential) else 1.01)
+
+    net = trained(Choosy())
+    deployed = ppeffconv.deploy(net, measure=False)
+    check(net, deployed)
+    assert isinstance(deployed.one, Deployed)
+    assert [row.name for row in report(deployed).kept] == ["", "two", "two.0", "two.1"]
+    assert "the network's output differs by" in report(deployed).kept[1].reason
+
+
+@pytest.mark.parametrize(
+    ("times", "parts"),
+    [
+        ([(2.0, 1.0), (3.0, 1.0), (9.0, 5.0)], ["stem", "block"]),
+        ([(1.0, 1.0), (3.0, 1.0), (9.0, 5.0)], ["block"]),
+        ([(1.0, 2.0), (1.0, 0.99)], []),
+        ([(2.0, 1.0), (3.0, 1.0), (9.0, 9.0)], []),
+    ],
+)
+def test_what_gains_nothing_stays(own, monkeypatch, times, parts):
+    """Measured part by part, and then the whole network."""
+    clock = iter(times)
+    monkeypatch.setattr(islands, "race", lambda *forwards: [forward() for forward in forwards] and next(clock))
+    deployed = ppeffconv.deploy(own)
+    assert next(clock, None) is None
+    assert type(deployed) is Own
+    check(own, deployed)
+    found = report(deployed)
+    assert [part.name for part in found.parts] == parts
+    assert [name for name in ("stem", "block") if isinstance(getattr(deployed, name), Deployed)] == parts
+    measured = {row.name: (row.reason, row.times) for row in found.kept if row.times}
+    assert measured == {
+        name: ("no gain" if now > 0.97 * was else "no gain in the network", (was, now))
+        for name, (was, now) in zip(("stem", "block"), times)
+        if name not in parts
+    }
+    if len(times) == 3:
+        assert f"tried on [1, 3, 224, 224]: {times[2][1]:.2f} ms, 9.00 ms without programs" in deployed.report()
+    for name, (was, now) in zip(("stem", "block"), times):
+        assert (f"{now:.2f} ms instead of {was:.2f}" in deployed.report()) == (name in parts)
+
+
+def test_the_default_measures(own):
+    """Whatever comes out, it computes the same, and the report has both times."""
+    deployed = ppeffconv.deploy(own)
+    check(own, deployed)
+    assert "ms" in deployed.report()
+    assert "measured:" in deployed.report(images((2, 3, 32, 32)))
+
+
+def test_parts_that_are_not_called(own):
+    own.spare = nn.Sequential(nn.Conv2D(3, 4, 1), nn.BatchNorm2D(4), nn.ReLU())
+    deployed = ppeffconv.deploy(own, measure=False)
+    assert type(deployed.spare) is nn.Sequential
+    assert {row.name: row.reason for row in report(deployed).kept}["spare"] == "the network did not call it"
+
+
+class Fixed(nn.Layer):
+    """A network for images of one size, or of several inputs."""
+
+    def __init__(self, side: int, inputs: int = 1) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2D(1, 4, 3, padding=1), nn.BatchNorm2D(4), nn.ReLU())
+        self.fc, self.inputs = nn.Linear(4 * side * side, 2), inputs
+
+    def forward(self, *xs):
+        if len(xs) != self.inputs:
+            raise ValueError(f"{self.inputs} inputs, please")
+        return self.fc(sum(self.body(x) for x in xs).flatten(1))
+
+
+def test_on_what_it_is_tried():
+    x = paddle.rand([2, 1, 28, 28])
+    deployed = ppeffconv.deploy(Fixed(28), measure=False)
+    assert report(deployed).tried == "tried on [1, 1, 28, 28]"
+    for example, told in (((1, 20, 20), "[1, 1, 20, 20]"), (paddle.rand([3, 1, 20, 20]), "[3, 1, 20, 20]")):
+        deployed = ppeffconv.deploy(Fixed(20), measure=False, example=example)
+        assert (report(deployed).tried, len(report(deployed).parts)) == (f"tried on {told}", 1)
+    deployed = ppeffconv.deploy(Fixed(28, 2), measure=False, example=(x, x))
+    assert report(deployed).tried == "tried on [2, 1, 28, 28], [2, 1, 28, 28]"
+    assert isinstance(deployed.body, Deployed)
+
+
+def test_without_an_input_nothing_is_replaced():
+    deployed = ppeffconv.deploy(Fixed(19))
+    assert report(deployed).parts == []
+    assert "cannot be tried: on [1, 1, 224, 224] it fails: (InvalidArgument) " in deployed.report()
+    assert deployed.report().endswith("; give example=")
+    with pytest.raises(ValueError, match=r"does not take the example: on \[1, 1, 8, 8\] it fails: \(InvalidArgument\)"):
+        ppeffconv.deploy(Fixed(19), example=(1, 8, 8))
+    for example in ("224", (1, 0, 8), (8, 8), 224):
+        with pytest.raises(ValueError, match="deploy: (an )?example"):
+            ppeffconv.deploy(Fixed(19), example=example)
+
+
+def test_a_trial_does_not_touch_the_random_state():
+    class Noisy(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Conv2D(3, 4, 3), nn.BatchNorm2D(4), nn.ReLU())
+
+        def forward(self, x):
+            return self.body(x) + paddle.rand([1])
+
+    net = Noisy()
+    paddle.seed(5)
+    expected = paddle.rand([4]).numpy()
+    paddle.seed(5)
+    deployed = ppeffconv.deploy(net, measure=False)
+    assert isinstance(deployed.body, Deployed)
+    np.testing.assert_array_equal(paddle.rand([4]).numpy(), expected)
+
+
+def test_a_network_that_cannot_be_copied():
+    net = Own()
+    net.lock = threading.Lock()
+    with pytest.raises(ValueError, match="works on a copy, and Own cannot be copied: cannot pickle"):
+        ppeffconv.deploy(net)

@@ -14,10 +14,12 @@ from paddle import nn
 from paddle.nn import functional as F
 
 import ppeffconv
+from ppeffconv.deployed import precision
 from ppeffconv.engine import exporter, loadback
 from ppeffconv.engine.exporter import export
 from ppeffconv.engine.predictor import Predictor
 from ppeffconv.ops import loader
+from ppeffconv.utils.nested import leaves, structure
 
 from ..deployed.networks import trained
 
@@ -87,8 +89,8 @@ def test_a_network_of_ones_own(tmp_path):
     assert info["versions"]["paddle"] == paddle.__version__
     assert info["report"]["macs"] == ppeffconv.profile(net, SHAPE).macs
     assert_same(Predictor(path), net, (1, (9, 7)), (4, (9, 7)), (2, (14, 21)), atol=1e-5)
-    with pytest.raises(ValueError, match="at least 9x7, got 8x7"):
-        Predictor(path).run(images(1, (8, 7)))
+    assert info["smallest_size"] == [1, 1]
+    assert_same(Predictor(path), net, (2, (1, 1)), (1, (8, 3)), atol=1e-5)
 
 
 @pytest.mark.parametrize(("method", "deploy"), CASES)
@@ -107,8 +109,8 @@ def test_every_method_with_any_batch_and_size(tmp_path, method, deploy):
 @pytest.mark.parametrize("deploy", FORMS)
 def test_part_of_a_network(tmp_path, deploy):
     net = Around("sampled_resnet20")
-    predictor = Predictor(export(net, tmp_path / "net", (2, 17, 15), deploy))
-    form = ppeffconv.deploy(net, backend="reference")
+    predictor = Predictor(export(net, tmp_path / "net", (2, 17, 15), deploy, measure=False))
+    form = ppeffconv.deploy(net, backend="reference", measure=False)
     assert_same(predictor, form, (2, (18, 15)))
     assert predictor.info["report"]["lowered"][-1].startswith("  the network (Around)")
     assert next(iter(predictor.densities)) == "body.layer1.0.conv1_mask"
@@ -167,9 +169,9 @@ def test_bfloat16_is_for_the_engine(tmp_path):
         export(small(), tmp_path / "net", (2, 17, 15), deploy=False, dtype="bfloat16")
     with pytest.raises(ValueError, match="deploy=False needs dtype float32"):  # not float32 without a word
         export(nn.Sequential(nn.Conv2D(2, 3, 3), nn.Softplus()), tmp_path / "net", (2, 9, 9), False, dtype="bfloat16")
-    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, got 'half'"):
+    with pytest.raises(ValueError, match="export: dtype must be one of float32, bfloat16, auto, got 'half'"):
         export(small(), tmp_path / "net", (2, 17, 15), deploy=False, dtype="half")
-    with pytest.raises(ValueError, match=r"seed must lie in \[0, 2\^31\), got -1"):
+    with pytest.raises(ValueError, match=r"seed must be an integer in \[0, 2\^31\), got -1"):
         export(small(), tmp_path / "net", (2, 17, 15), deploy=False, seed=-1)
 
 
@@ -248,7 +250,7 @@ def test_a_result_that_is_not_a_number_is_a_difference():
     net = Net()
     net.eval()
     check = loadback.Check(net, net, SHAPE, fixed_size=True)
-    with pytest.raises(RuntimeError, match="differs from the network by nan"):
+    with pytest.raises(RuntimeError, match="differs from the network by inf"):
         loadback.compare(lambda x: np.full((len(x), 5), np.nan, "float32"), check, "it")
     with pytest.raises(RuntimeError, match="differs from the network by inf"):
         loadback.compare(lambda x: np.zeros((len(x), 4), "float32"), check, "it")
@@ -271,10 +273,93 @@ def test_output_that_is_not_finite_is_refused(tmp_path):
         export(net, tmp_path / "net", SHAPE, deploy=False)
 
 
-@pytest.mark.parametrize("shape", [(1, 8), (0, 8, 8)])
+@pytest.mark.parametrize("shape", [(1, 8), (0, 8, 8), (2, 9.0, 7), (2, True, 7), (2, None, 7), "297", 9, None])
 def test_bad_shape(tmp_path, shape):
-    with pytest.raises(ValueError, match="input_shape must be"):
+    with pytest.raises(ValueError, match=r"input_shape must be \(C, H, W\), each an integer >= 1, got"):
         export(Net(), tmp_path / "net", shape)
+    assert not (tmp_path / "net").exists()
+
+
+def test_a_shape_in_numbers_of_numpy(tmp_path):
+    path = export(Net(), tmp_path / "net", tuple(np.array(SHAPE)), deploy=False)
+    assert Predictor(path).info["input_shape"] == list(SHAPE)
+
+
+@pytest.mark.parametrize("deploy", FORMS)
+@pytest.mark.parametrize("own", [True, False])
+def test_the_wrong_number_of_channels(tmp_path, deploy, own):
+    """The advice is not to fix the size."""
+    with pytest.raises(RuntimeError, match=r"fails on images \[1, 3, 17, 15\]: .*(expects|weight|filter)") as caught:
+        export(small() if own else Net(), tmp_path / "net", (3, 17, 15), deploy and own)
+    for word in ("fixed_size", "raise ", "{", "/paddle/"):
+        assert word not in str(caught.value)
+
+
+class Nested(nn.Layer):
+    """A network that returns what a dict, None and tuples hold."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2D(2, 4, 3, padding=1), nn.BatchNorm2D(4), nn.ReLU())
+        self.kind = kind
+
+    def forward(self, x):
+        y = self.body(x)
+        return {
+            "dict": lambda: {"map": y, "logits": [y.mean([2, 3]), (y + 1, None)]},
+            "none": lambda: (y, None),
+            "nested": lambda: [y, (y + 1, y.mean([2, 3]))],
+            "tuple": lambda: (y, y + 1),
+            "integers": lambda: (y, y.argmax(1)),
+            "number": lambda: (y, 3.0),
+            "nothing": lambda: None,
+        }[self.kind]()
+
+
+@pytest.mark.parametrize("deploy", FORMS)
+@pytest.mark.parametrize("kind", ["dict", "none", "nested", "tuple", "integers"])
+def test_nested_outputs(tmp_path, kind, deploy):
+    net = trained(Nested(kind), 2, SHAPE[1:])
+    got = Predictor(export(net, tmp_path / "net", SHAPE, deploy, measure=False)).run(images(2))
+    expected = net(paddle.to_tensor(images(2)))
+    assert structure(got) == structure(expected)
+    assert isinstance(got, dict if kind == "dict" else list)
+    for ours, theirs in zip(leaves(got), leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize("deploy", FORMS)
+@pytest.mark.parametrize(("kind", "what"), [("number", "float"), ("nothing", "nothing")])
+def test_outputs_that_are_no_tensors(tmp_path, kind, what, deploy):
+    with pytest.raises(RuntimeError, match=f"the network returns {what}, and an export only tensors"):
+        export(Nested(kind), tmp_path / "net", SHAPE, deploy)
+
+
+def test_out_of_data_parallel(tmp_path):
+    net = Net()
+    assert_same(Predictor(export(paddle.DataParallel(net), tmp_path / "net", SHAPE, False)), net, (2, (9, 7)))
+
+
+@engine
+@pytest.mark.parametrize(("times", "faster"), [((1.0, 2.0), True), ((2.0, 1.0), False), ((1.0, 1.0), False)])
+def test_of_a_network_in_parts_the_faster_form_is_saved(tmp_path, monkeypatch, times, faster):
+    monkeypatch.setattr(exporter, "race", lambda *runs: [run() for run in runs] and times)
+    net = Around("oct_resnet20")
+    predictor = Predictor(export(net, tmp_path / "net", (2, 17, 15)))
+    assert_same(predictor, net, (2, (18, 15)))
+    assert predictor.info["engine"] is faster
+    assert predictor.info["report"]["measured"].endswith(
+        f"{times[0]:.2f} ms with programs, {times[1]:.2f} ms by Paddle's own operators"
+    )
+    assert sorted(os.listdir(tmp_path / "net")) == FILES
+
+
+@engine
+def test_auto_is_the_faster_type(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "bfloat16_gain", lambda: 2.0)
+    assert Predictor(export(small(), tmp_path / "net", (2, 17, 15), dtype="auto")).info["dtype"] == "bfloat16"
+    stock = export(small(), tmp_path / "stock", (2, 17, 15), deploy=False, dtype="auto")
+    assert Predictor(stock).info["dtype"] == "float32"
 
 
 @engine

@@ -15,11 +15,12 @@ import pytest
 from paddle import nn
 
 import ppeffconv
-from ppeffconv.engine import bundle
+from ppeffconv.engine import bundle, exporter
 from ppeffconv.engine.exporter import export
 from ppeffconv.engine.predictor import Predictor
 from ppeffconv.utils import runtime
 
+from ..deployed.networks import trained
 from .test_exporter import FORMS, engine, images, small
 
 SIDE = (17, 15)
@@ -52,8 +53,10 @@ def test_input_is_checked(folder):
 def test_number_of_threads(folder):
     for threads in (1, 2):
         assert np.isfinite(Predictor(folder, threads).run(images(1))).all()
-    with pytest.raises(ValueError, match="threads must be >= 1, got 0"):
-        Predictor(folder, threads=0)
+    assert np.isfinite(Predictor(folder, np.int64(1)).run(images(1))).all()
+    for wrong in (0, -1, 1.5, 2.0, "2", True, [2]):
+        with pytest.raises(ValueError, match=r"threads must be an integer >= 1, or None for one on each core; got"):
+            Predictor(folder, threads=wrong)
 
 
 def test_other_work_keeps_its_threads(folder):
@@ -78,6 +81,39 @@ def test_images_that_are_too_small(tmp_path, deploy):
     np.testing.assert_allclose(predictor.run(images(1, (7, 3))), expected, atol=1e-5)
     with pytest.raises(ValueError, match="the input is too small"):
         export(net, tmp_path / "net", (2, 6, 9), deploy)
+
+
+class Parts(nn.Layer):
+    """A network in parts, which shrinks its maps: convolutions without padding, and pooling by a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2D(2, 4, 3, stride=2), nn.BatchNorm2D(4), nn.ReLU())
+        self.last = nn.Conv2D(4, 3, (3, 1))
+
+    def forward(self, x):
+        return nn.functional.max_pool2d(self.last(self.stem(x) * 2), (2, 1), stride=1)
+
+
+@pytest.mark.parametrize("deploy", FORMS)
+def test_a_network_in_parts_takes_smaller_images(tmp_path, deploy):
+    net = trained(Parts(), 2, (21, 19))
+    predictor = Predictor(export(net, tmp_path / "net", (2, 21, 19), deploy, measure=False))
+    assert predictor.info["engine"] is deploy
+    assert predictor.info["smallest_size"] == [9, 3]
+    for size in ((9, 3), (10, 19), (21, 4)):
+        expected = net(paddle.to_tensor(images(2, size))).numpy()
+        np.testing.assert_allclose(predictor.run(images(2, size)), expected, atol=1e-4)
+    for size in ((8, 19), (21, 2)):
+        with pytest.raises(ValueError, match=f"expected images of at least 9x3, got {size[0]}x{size[1]}"):
+            predictor.run(images(1, size))
+
+
+def test_a_smaller_image_that_gives_other_numbers_is_not_offered(tmp_path, monkeypatch):
+    monkeypatch.setattr(exporter, "smallest_size", lambda form, shape: [1, 1])
+    net = trained(Parts(), 2, (21, 19))
+    predictor = Predictor(export(net, tmp_path / "net", (2, 21, 19), deploy=False))
+    assert predictor.info["smallest_size"] == [21, 19]
 
 
 def test_a_result_that_is_not_a_number(tmp_path):
