@@ -64,7 +64,10 @@ def test_the_kernel_runs(monkeypatch):
         ({"padding": [[0, 0], [0, 0], [1, 1], [2, 2]]}, True),
         ({"stride": 2, "dilation": [2, 1], "groups": 3}, True),
         ({"padding": [1, 2, 1, 1]}, False),
-        ({"padding": "SAME"}, False),
+        ({"padding": "SAME"}, True),
+        ({"padding": "valid", "stride": 2}, True),
+        ({"padding": "SAME", "stride": 2}, False),
+        ({"padding": "SAME", "dilation": 2}, False),  # of which Paddle takes no notice
         ({"padding": 1, "padding_mode": "reflect"}, False),
     ],
 )

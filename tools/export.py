@@ -38,7 +38,7 @@ if __name__ == "__main__":
     parser.add_argument("--output", type=cli.path, metavar="FOLDER", help="default: export beside the configuration")
     parser.add_argument("--stock", action="store_true", help="Paddle's own operators: slower, but no compiled kernels")
     parser.add_argument("--onnx", action="store_true", help="add model.onnx (pip install .[onnx])")
-    parser.add_argument("--dtype", default="float32", help="of the feature maps: float32 or bfloat16")
+    parser.add_argument("--dtype", default="float32", help="of the feature maps: float32, bfloat16 or auto, the faster")
     parser.add_argument("--seed", type=int, default=0, help="of the noise of sampling networks")
     parser.add_argument("--fixed-size", action="store_true", help="for one height and width only")
     cli.run(main, parser)

@@ -39,7 +39,7 @@ def convert(
     parameters and multiply-adds before and after.
 
     Args:
-        net: any network; it stays as it is.
+        net: any network; it stays as it is. Of a `paddle.DataParallel` the network in it is taken.
         method: "octconv" (alpha; pairs flow through a ResNet, other convolutions are replaced one by one;
             pointwise=True takes 1x1 convolutions too), "spconv" (ratio, groups), "versatile" (delta, g, channel_mode),
             "ddf" (mode, heads, se_ratio; separable) or "sampling" (window, grid_stride, kernel, ...; residual blocks).
@@ -55,6 +55,8 @@ def convert(
         ValueError: unknown method or argument, nothing that could be replaced (with the reasons), a network that cannot
             be copied or no longer runs with its new layers.
     """
+    while isinstance(net, paddle.DataParallel):
+        net = net._layers
     if not isinstance(net, nn.Layer):
         hint = "; give model.network" if isinstance(net, paddle.Model) else ""
         raise ValueError(f"convert: net must be a paddle.nn.Layer, got {type(net).__name__}{hint}")
@@ -117,6 +119,8 @@ def _report(
             "fine-tune before use; the statistics of the norms are those of the given network until some batches have "
             "passed in training mode"
         )
+    if plan.thawed:
+        plan.notes.append(f"frozen before, and trained now because their weights are new: {', '.join(plan.thawed)}")
     params = count_parameters(plan.net), count_parameters(new)
     macs = None if counted is None else (counted[0].macs, counted[1].macs)
     return Conversion(method, rows, params, macs, shape, meaning, plan.notes)

@@ -12,7 +12,7 @@ from ..layers.untouched import has_hooks
 from ..models.octave_resnet import OctaveBlock, OctaveResNet
 from ..models.resnet import ResNet
 from .blocks import ResidualBlock, read_block
-from .dense import put, slot_of, weight_of
+from .dense import inherit, put, slot_of, weight_of
 from .octave_weights import channel_order, fill_octconv
 from .plan import Plan, match
 from .sites import Site
@@ -79,10 +79,12 @@ def _octave_block(plan: Plan, layer: nn.Layer, alpha_in: float, alpha_out: float
         if order is not None:
             weight = weight.index_select(order, 0) if i < depth else weight.index_select(order, 1)
         _fill(octave, weight, norm, order if i < depth else None)
+        _inherit(octave, conv, norm)
         rows.append((_site(plan, conv), _became(octave)))
     if dense.shortcut is not None:
         conv, norm = _read_shortcut(dense)
         _fill(block.downsample[0], weight_of(conv), norm)
+        _inherit(block.downsample[0], conv, norm)
         rows.append((_site(plan, conv), _became(block.downsample[0])))
     elif projected:
         _fill_identity(block.downsample[0], dense.in_channels)
@@ -145,6 +147,13 @@ def _fill(octave: OctConvBNAct, weight: Tensor, norm: nn.Layer, order: Tensor | 
             put(getattr(part, name), value[start:stop])
         part._epsilon, part._momentum, part._use_global_stats = norm._epsilon, norm._momentum, norm._use_global_stats
         part.training, start = norm.training, stop
+
+
+def _inherit(octave: OctConvBNAct, conv: nn.Conv2D, norm: nn.Layer) -> None:
+    inherit(octave.conv, conv)
+    for part in (octave.bn_h, octave.bn_l):
+        if part is not None:
+            inherit(part, norm)
 
 
 def _fill_identity(octave: OctConvBNAct, channels: int) -> None:

@@ -25,7 +25,7 @@ def plan_octconv(plan: Plan, alpha: float = 0.5, pointwise: bool = False, pairs:
         except ValueError as error:
             plan.notes.append(f"no pairs flow through {site.name or type(site.layer).__name__}: {error}")
     plan.replace_convs(to_octconv, alpha=alpha, pointwise=pointwise)
-    alone = sum(isinstance(new, TensorOctConv2D) for new in plan.memo.values())
+    alone = sum(isinstance(getattr(new, "layer", new), TensorOctConv2D) for new in plan.memo.values())
     if alone:
         plan.notes.append(
             f"TensorOctConv2D ({alone}) pools, upsamples and merges for itself: fewer MACs, but more passes over "

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paddle import Tensor, nn
 
-from .dense import describe, slot_of
+from .dense import describe, inherit, place_of
 from .report import LayerReport
 from .sites import METHOD_LAYERS, Chosen, Site, find_sites
 
@@ -22,11 +22,13 @@ class StandIn:
     Attributes:
         weights: "exact", "approximate" or "new".
         share: of the squared dense weights that are carried over, where only a part is.
+        around: what to put around the layer, see `dense.place_of`.
     """
 
     layer: nn.Layer
     weights: str
     share: float | None = None
+    around: Callable[[nn.Layer], nn.Layer] | None = None
 
 
 class Plan:
@@ -37,6 +39,7 @@ class Plan:
             many places hold a layer (attributes, lists, shared blocks), all of them get its stand-in.
         notes: sentences for the report.
         finish: called after the copy, for what has to be done to a copied layer.
+        thawed: names of frozen layers whose stand-ins have to be trained.
     """
 
     def __init__(self, net: nn.Layer, chosen: Chosen) -> None:
@@ -45,6 +48,7 @@ class Plan:
         self.memo: dict[int, Any] = {}
         self.notes: list[str] = []
         self.finish: list[Callable[[nn.Layer], None]] = []
+        self.thawed: list[str] = []
         self._rows: dict[int, LayerReport] = {}
         self._owners: dict[int, list[str]] = defaultdict(list)
         for site in self.sites:
@@ -79,7 +83,11 @@ class Plan:
 
     def replace(self, site: Site, new: StandIn) -> None:
         """Let a layer take a site."""
-        self.memo[id(site.layer)] = new.layer
+        if isinstance(site.layer, nn.Conv2D) and inherit(new.layer, site.layer, new.weights == "new"):
+            self.thawed.append(site.name)
+        around = new.around(new.layer) if new.around else new.layer
+        around.training = site.layer.training
+        self.memo[id(site.layer)] = around
         self.carried(site, type(new.layer).__name__, new.weights, new.share)
 
     def replace_convs(self, build: Callable[..., StandIn], **kwargs: Any) -> None:
@@ -89,7 +97,8 @@ class Plan:
             reason = self.why_not(site)
             if reason is None:
                 try:
-                    self.replace(site, build(site, slot_of(site.layer), **kwargs))
+                    slot, around = place_of(site.layer)
+                    self.replace(site, replace(build(site, slot, **kwargs), around=around))
                     continue
                 except ValueError as error:
                     reason = re.sub(r"^conv method '\w+' ", "", str(error))

@@ -80,7 +80,7 @@ class Traced(nn.Layer):
         size = list(input_shape[1:]) if fixed_size else [None, None]
         spec = paddle.static.InputSpec([None, input_shape[0], *size], "float32", name=INPUT)
         try:
-            with self._recording(), _forgotten_traces(), paddle.no_grad():
+            with self._recording(), _forgotten_traces(), _unknown_sizes(self.net), paddle.no_grad():
                 paddle.jit.save(self, str(prefix), input_spec=[spec])
         except TRACING_ERRORS as error:
             remedy = "" if fixed_size else "; if it needs one image size, export(..., fixed_size=True)"
@@ -119,3 +119,25 @@ def _forget_traces() -> None:
     parameters, replaced = parameter_recorder._global_parameter_recorder, parameter_recorder._global_inplace_map
     for records in (parameters.params_dict, parameters.tensor2value, replaced.params_dict):
         records.clear()
+
+
+@contextmanager
+def _unknown_sizes(net: nn.Layer) -> Iterator[None]:
+    """Sizes that are not known stay so behind transposed convolutions."""
+    layers = [layer for layer in net.sublayers(include_self=True) if isinstance(layer, nn.Conv2DTranspose)]
+    hooks = [layer.register_forward_post_hook(_forget_sizes) for layer in layers if layer._data_format == "NCHW"]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@not_to_static
+def _forget_sizes(layer: nn.Layer, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """Paddle computes with -1, which stands for a size that is not known, as if it were one: the results may be 0, or
+    any other number, and the checks of the layers behind would believe them.
+    """
+    sizes = [-1 if before < 0 else after for before, after in zip(inputs[0].shape[2:], output.shape[2:])]
+    output.set_shape([*output.shape[:2], *sizes])
+    return output

@@ -35,11 +35,26 @@ def check_input(x: Tensor, channels: int, layer: str) -> None:
 
 @not_to_static  # numbers of the layer: nothing to trace
 def symmetric_padding(layer: nn.Conv2D) -> tuple[int, int] | None:
-    """The padding (height, width) of a convolution of Paddle, None unless given in numbers, alike on opposite sides."""
+    """The padding (height, width) of a convolution of Paddle, None unless it is alike on opposite sides for all sizes.
+
+    "SAME" is with a stride of 1 and an odd kernel; Paddle then takes no notice of a dilation, so that one with a
+    dilation is not what it seems.
+    """
+    padding = paddings(layer)
+    if padding == "SAME":
+        plain = list(layer._stride) == list(layer._dilation) == [1, 1] and all(k % 2 for k in layer._kernel_size)
+        return tuple((k - 1) // 2 for k in layer._kernel_size) if plain else None
+    top, bottom, left, right = padding
+    return (top, left) if top == bottom and left == right else None
+
+
+def paddings(layer: nn.Conv2D) -> str | tuple[int, int, int, int]:
+    """The padding (top, bottom, left, right) of a convolution of Paddle, or "SAME", which depends on the size."""
+    if layer._padding_algorithm == "SAME":
+        return "SAME"
     padding = layer._updated_padding
-    padding = [padding] * 4 if isinstance(padding, int) else list(padding)
-    top, bottom, left, right = padding if len(padding) == 4 else (p for p in padding for _ in range(2))
-    return (top, left) if layer._padding_algorithm == "EXPLICIT" and top == bottom and left == right else None
+    padding = [padding] * 4 if isinstance(padding, int) else [int(size) for size in padding]
+    return tuple(padding if len(padding) == 4 else (size for size in padding for _ in range(2)))
 
 
 def kaiming_fan_out(shape: list[int]) -> ParamAttr:

@@ -295,6 +295,23 @@ def test_the_wrong_number_of_channels(tmp_path, deploy, own):
         assert word not in str(caught.value)
 
 
+KERNELS = [{"kernel_size": 4, "stride": 2}, {"kernel_size": 5, "stride": 2}, {"kernel_size": 8, "stride": 4}]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_behind_a_transposed_convolution(tmp_path, kernel):
+    """Of an input whose size it does not know Paddle gives sizes of 0 and 1 to its output while a graph is traced."""
+    layers = ppeffconv.layers
+    net = trained(
+        nn.Sequential(nn.Conv2DTranspose(2, 8, **kernel), layers.Conv2D(8, 8, 3), layers.SPConv2D(8, 8), nn.Softplus()),
+        2,
+        SHAPE[1:],
+    )
+    predictor = Predictor(export(net, tmp_path / "net", SHAPE, deploy=False))
+    assert_same(predictor, net, (2, (9, 7)), (1, (14, 21)))
+    assert not any(layer._forward_post_hooks for layer in net.sublayers())
+
+
 class Nested(nn.Layer):
     """A network that returns what a dict, None and tuples hold."""
 
