@@ -177,6 +177,11 @@ def _run_engine(x: Tensor, weights: list[Tensor], program: Program, uid: str) ->
 @not_to_static  # pure checks: nothing to trace
 def _check(x: Tensor, program: Program) -> None:
     channels = program.channels
+    if not hasattr(x, "stop_gradient"):
+        raise ValueError(
+            f"a deployed network expects a tensor of Paddle [N, {channels}, H, W], got {type(x).__name__}: "
+            "paddle.to_tensor(x) makes one of an array"
+        )
     if getattr(x, "ndim", None) != 4 or x.shape[1] not in (channels, -1):
         got = list(x.shape) if hasattr(x, "shape") else type(x).__name__
         raise ValueError(f"a deployed network expects input [N, {channels}, H, W], got {got}")

@@ -109,7 +109,12 @@ def test_the_engine_on_request(octave):
     [
         (paddle.zeros([1, 4, 8, 8]), r"expects input \[N, 3, H, W\], got \[1, 4, 8, 8\]"),
         (paddle.zeros([3, 8, 8]), r"expects input \[N, 3, H, W\], got \[3, 8, 8\]"),
-        (np.zeros([1, 3, 8]), r"got \[1, 3, 8\]"),
+        (paddle.zeros([1, 3, 8]), r"got \[1, 3, 8\]"),
+        (
+            np.zeros([1, 3, 8, 8], "float32"),
+            r"expects a tensor of Paddle \[N, 3, H, W\], got ndarray: paddle.to_tensor",
+        ),
+        ([1.0], "got list: paddle.to_tensor"),
         (paddle.zeros([1, 3, 8, 8], dtype="float64"), "expects float32, got paddle.float64"),
     ],
 )
