@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from paddle import nn
 
 from ..models import Profile, profile
+from ..utils.numbers import is_size
 from .plan import Plan
 
 # what a forward raises on an input that it does not take
@@ -21,6 +22,8 @@ def count(
     Raises:
         ValueError: the network does not take ``input_shape``, or no longer runs with its new layers.
     """
+    if input_shape is not None and (len(input_shape) not in (3, 4) or not all(map(is_size, input_shape))):
+        raise ValueError(f"convert: input_shape must be (C, H, W), each an integer >= 1, got {tuple(input_shape)}")
     convs = (site.layer for site in plan.sites if isinstance(site.layer, nn.Conv2D))
     shape = (getattr(next(convs, None), "_in_channels", 3), 224, 224) if input_shape is None else tuple(input_shape)
     try:

@@ -17,7 +17,7 @@ from .sites import Site
 
 def plan_octconv(plan: Plan, alpha: float = 0.5, pointwise: bool = False, pairs: bool = True) -> None:
     """Plan octave blocks in every ResNet (unless ``pairs`` is False), and drop-ins for all other convolutions."""
-    if not 0 <= alpha < 1:
+    if not isinstance(alpha, (int, float)) or not 0 <= alpha < 1:
         raise ValueError(f"convert: 'octconv' needs alpha in [0, 1), got {alpha!r}")
     for site in filter(lambda site: pairs and is_resnet(site.layer), plan.open(nn.Layer)):
         try:

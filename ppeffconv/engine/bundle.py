@@ -102,6 +102,8 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         ValueError: something other than an exported network is at ``path``, or the process works in it; it is not
             touched.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"the folder of an export must be a path, got {path!r}")
     path = Path(path)
     if Path.cwd().is_relative_to(path.resolve()):
         raise ValueError(f"'{path}' is the current folder or one around it, which cannot be replaced: give another")

@@ -130,7 +130,8 @@ def _save(
 
 
 def _check_arguments(input_shape: Sequence[int], seed: int) -> None:
-    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3 or not all(map(is_size, input_shape)):
+    listed = isinstance(input_shape, (tuple, list, np.ndarray))
+    if not listed or len(input_shape) != 3 or not all(map(is_size, input_shape)):
         raise ValueError(f"input_shape must be (C, H, W), each an integer >= 1, got {input_shape!r}")
     if not is_size(seed, 0) or seed >= 2**31:
         raise ValueError(f"seed must be an integer in [0, 2^31), got {seed!r}")

@@ -84,7 +84,9 @@ def _runs(net: nn.Layer, shape: Sequence[int]) -> bool:
 
 def own_facts(info: Mapping[str, Any] | None) -> dict[str, Any]:
     """What the user adds; ValueError if export sets it itself or nobody would read it."""
-    unknown = sorted({*(info or {})} - {*OWN})
+    if not isinstance(info, (Mapping, type(None))):
+        raise ValueError(f"info must be a dict, got {type(info).__name__}")
+    unknown = sorted(map(str, {*(info or {})} - {*OWN}))
     if unknown:
         raise ValueError(f"info may hold {', '.join(OWN)}, got {', '.join(unknown)}")
     return dict(info or {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from paddle import Tensor, nn
 
 from ..deployed.trial import FAILURES, distance, tolerance_of
 from ..utils.messages import brief
-from ..utils.nested import leaves
+from ..utils.nested import leaves, structure
 from .traced import deployed_layers
 
 Arrays = list[np.ndarray]
@@ -145,10 +146,14 @@ def _random(shape: Sequence[int]) -> np.ndarray:
 def _outputs(net: nn.Layer, images: np.ndarray) -> Arrays:
     try:
         with paddle.no_grad():
-            outputs = leaves(net(paddle.to_tensor(images)))
+            returned = net(paddle.to_tensor(images))
     except FAILURES as error:
         raise RuntimeError(f"the network fails on images {list(images.shape)}: {brief(error)}") from error
+    outputs = leaves(returned)
     others = [type(value).__name__ for value in outputs if not isinstance(value, Tensor)]
     if others or not outputs:
         raise RuntimeError(f"the network returns {others[0] if others else 'nothing'}, and an export only tensors")
+    nesting = structure(returned)
+    if json.loads(json.dumps(nesting, skipkeys=True)) != nesting:
+        raise RuntimeError("the network returns a dict whose keys are no strings, which a manifest cannot hold")
     return [out.numpy() for out in outputs]

@@ -111,6 +111,12 @@ def test_frozen_layers_stay_so_unless_their_weights_are_new():
     assert "frozen before, and trained now because their weights are new: 0" in " ".join(str(new.conversion).split())
 
 
+def test_a_shape_in_other_numbers():
+    for shape in ((8, 9.0, 9), (8, 9), (8, 0, 9)):
+        with pytest.raises(ValueError, match=r"convert: input_shape must be \(C, H, W\), each an integer >= 1, got"):
+            ppeffconv.convert(nn.Conv2D(8, 8, 3, padding=1), "spconv", input_shape=shape)
+
+
 def test_out_of_data_parallel():
     net = nn.Sequential(nn.Conv2D(8, 8, 3, padding=1), nn.ReLU())
     new = ppeffconv.convert(paddle.DataParallel(net), "spconv", input_shape=(8, 9, 9))

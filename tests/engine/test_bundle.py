@@ -150,3 +150,19 @@ def test_what_is_no_export_is_not_replaced(tmp_path):
     with bundle.replacing_folder(tmp_path / "empty" / "new" / "net") as draft:
         bundle.seal(draft, {})
     assert bundle.read(tmp_path / "empty" / "new" / "net")["files"] == {}
+
+
+@pytest.mark.parametrize("path", [".", "", "..", "/", None, 3])
+def test_a_folder_that_cannot_be_replaced(tmp_path, monkeypatch, path):
+    """The current one, though it is empty, those around it, and what is no path."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="current folder or one around|must be a path"), bundle.replacing_folder(path):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_in_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "net"
+    with pytest.raises(ValueError, match="is a file: .* cannot be a folder in it"), bundle.replacing_folder(folder):
+        pass

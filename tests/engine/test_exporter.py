@@ -281,8 +281,9 @@ def test_bad_shape(tmp_path, shape):
 
 
 def test_a_shape_in_numbers_of_numpy(tmp_path):
-    path = export(Net(), tmp_path / "net", tuple(np.array(SHAPE)), deploy=False)
-    assert Predictor(path).info["input_shape"] == list(SHAPE)
+    for shape in (np.array(SHAPE), tuple(np.array(SHAPE))):
+        path = export(Net(), tmp_path / "net", shape, deploy=False)
+        assert Predictor(path).info["input_shape"] == list(SHAPE)
 
 
 @pytest.mark.parametrize("deploy", FORMS)
@@ -330,6 +331,7 @@ class Nested(nn.Layer):
             "integers": lambda: (y, y.argmax(1)),
             "number": lambda: (y, 3.0),
             "nothing": lambda: None,
+            "keys": lambda: {1: y},
         }[self.kind]()
 
 
@@ -346,9 +348,9 @@ def test_nested_outputs(tmp_path, kind, deploy):
 
 
 @pytest.mark.parametrize("deploy", FORMS)
-@pytest.mark.parametrize(("kind", "what"), [("number", "float"), ("nothing", "nothing")])
+@pytest.mark.parametrize(("kind", "what"), [("number", "float"), ("nothing", "nothing"), ("keys", "a dict whose keys")])
 def test_outputs_that_are_no_tensors(tmp_path, kind, what, deploy):
-    with pytest.raises(RuntimeError, match=f"the network returns {what}, and an export only tensors"):
+    with pytest.raises(RuntimeError, match=f"the network returns {what}(, and an export only| are no strings)"):
         export(Nested(kind), tmp_path / "net", SHAPE, deploy)
 
 
@@ -386,6 +388,8 @@ def test_a_network_without_a_deploy_form(tmp_path):
 
 
 def test_facts_that_nobody_reads(tmp_path):
+    with pytest.raises(ValueError, match="info must be a dict, got list"):
+        export(Net(), tmp_path / "net", SHAPE, deploy=False, info=["transforms"])
     with pytest.raises(ValueError, match="info may hold transforms, image_mode, class_names, got dtype"):
         export(Net(), tmp_path / "net", SHAPE, deploy=False, info={"dtype": 1})
 
