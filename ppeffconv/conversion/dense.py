@@ -87,13 +87,15 @@ def inherit(new: nn.Layer, old: nn.Layer, is_new: bool = False) -> bool:
     """
     thawed = False
     for name, parameter in new.named_parameters():
+        if parameter.stop_gradient:  # the statistics of a norm
+            continue
         source = old.bias if name.endswith("bias") and old.bias is not None else old.weight
         parameter.optimize_attr = dict(source.optimize_attr)
         parameter.need_clip = source.need_clip
         if parameter.regularizer is None:
             parameter.regularizer = source.regularizer
         thawed |= source.stop_gradient and is_new
-        parameter.stop_gradient = parameter.stop_gradient or (source.stop_gradient and not is_new)
+        parameter.stop_gradient = source.stop_gradient and not is_new
     return thawed
 
 
