@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ class Owner:
 @pytest.fixture(autouse=True)
 def empty():
     """Nothing is kept from other tests, and the limit is as before afterwards."""
+    gc.collect()  # layers of other tests, which hold programs
     before = memory().limit
     limit_memory(0)
     limit_memory(before)
