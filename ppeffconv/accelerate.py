@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from types import MethodType
 
+import paddle
 from paddle import Tensor, nn
+from paddle.jit import not_to_static
 
 from .layers import norm
 from .layers.conv import symmetric_padding
 from .layers.untouched import has_new_forward
 from .ops import conv2d
+
+SMALL, GROUPED = 500_000, 8  # multiply-adds below which, in evaluation, Paddle's convolution is faster; measured
 
 
 def accelerate(net: nn.Layer, enable: bool = True) -> nn.Layer:
@@ -34,17 +39,19 @@ def accelerate(net: nn.Layer, enable: bool = True) -> nn.Layer:
     for layer in net.sublayers(include_self=True):
         if is_accelerated(layer) and not enable:
             del layer.forward
+            vars(layer).pop("_accelerated_work", None)
         elif enable and not has_new_forward(layer):
             if _is_plain_conv(layer):
+                layer._accelerated_work = _work(layer)
                 layer.forward = MethodType(_convolve, layer)
             elif type(layer) is nn.BatchNorm2D and norm.fits(layer):
-                layer.forward = MethodType(norm.normalise, layer)
+                layer.forward = MethodType(_normalise, layer)
     return net
 
 
 def is_accelerated(layer: nn.Layer) -> bool:
     """Whether `accelerate` has taken this very layer."""
-    return getattr(vars(layer).get("forward"), "__func__", None) in (_convolve, norm.normalise)
+    return getattr(vars(layer).get("forward"), "__func__", None) in (_convolve, _normalise)
 
 
 def _is_plain_conv(layer: nn.Layer) -> bool:
@@ -57,5 +64,24 @@ def _is_plain_conv(layer: nn.Layer) -> bool:
     )
 
 
+def _work(conv: nn.Conv2D) -> float:
+    """Multiply-adds for a number of the input, of which a grouped convolution costs Paddle several times as much."""
+    return conv.weight.size * min(conv._groups, GROUPED) / (conv._in_channels * math.prod(conv._stride))
+
+
+@not_to_static
+def _is_small(conv: nn.Conv2D, x: Tensor) -> bool:
+    """Whether calling the kernel would take longer than Paddle's whole convolution does."""
+    return paddle.in_dynamic_mode() and math.prod(x.shape) * conv._accelerated_work < SMALL
+
+
 def _convolve(self: nn.Conv2D, x: Tensor) -> Tensor:
+    if not self.training and _is_small(self, x):
+        return nn.Conv2D.forward(self, x)
     return conv2d(x, self.weight, self.bias, self._stride, symmetric_padding(self), self._dilation, self._groups)
+
+
+# `paddle.jit.to_static` looks for the name `self` in front
+def _normalise(self: nn.BatchNorm2D, x: Tensor) -> Tensor:
+    """The kernel in training; with the running statistics alone Paddle's own is faster, at every size."""
+    return norm.normalise(self, x) if self.training else nn.BatchNorm2D.forward(self, x)

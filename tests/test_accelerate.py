@@ -55,6 +55,23 @@ def test_the_kernel_runs(monkeypatch):
     assert calls == ["conv2d_bias", "batch_norm", "conv2d"]
 
 
+@pytest.mark.skipif("conv2d" not in loader.library().ops, reason="kernels not compiled")
+def test_in_evaluation_small_convolutions_and_norms_are_paddles(monkeypatch):
+    """A call of a kernel takes longer than they do; what is large, or trains, is the kernels'."""
+    calls, call = [], loader.call
+    monkeypatch.setattr(loader, "call", lambda op, *arguments: calls.append(op) or call(op, *arguments))
+    net = nn.Sequential(nn.Conv2D(3, 8, 3), nn.BatchNorm2D(8), nn.Conv2D(8, 8, 1), nn.Conv2D(8, 8, 3, groups=8))
+    ppeffconv.accelerate(net).eval()
+    for size, batch, expected in ((16, 1, []), (64, 1, ["conv2d_bias"] * 2), (16, 64, ["conv2d_bias"] * 3)):
+        calls.clear()
+        x = paddle.rand([batch, 3, size, size])
+        y = net(x)
+        assert calls == expected
+        ppeffconv.accelerate(net, enable=False)
+        np.testing.assert_allclose(y.numpy(), net(x).numpy(), atol=1e-5)
+        ppeffconv.accelerate(net)
+
+
 @pytest.mark.parametrize(
     ("arguments", "fits"),
     [
