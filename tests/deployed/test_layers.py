@@ -144,8 +144,8 @@ class _NormAct(nn.BatchNorm2D):
 
 
 def test_a_norm_that_does_more_is_not_folded():
-    with pytest.raises(ValueError, match=r"1 \(_NormAct\): no deploy form of this class is known"):
-        ppeffconv.deploy(nn.Sequential(nn.Conv2D(3, 8, 3), _NormAct(8)))
+    told = ppeffconv.deploy(nn.Sequential(nn.Conv2D(3, 8, 3), _NormAct(8))).report()
+    assert "1 (_NormAct): no deploy form of this class is known" in told
     net = trained(BasicBlock(8, 8, norm_layer=_NormAct), channels=8)
-    with pytest.raises(ValueError, match="_NormAct is no batch normalisation"):
-        ppeffconv.deploy(net)
+    told = ppeffconv.deploy(net).report()
+    assert "_NormAct is no batch normalisation" in told

@@ -108,8 +108,10 @@ def test_more_maps_than_a_program_returns(monkeypatch):
 
 
 def test_a_pyramid_without_its_backbone():
-    with pytest.raises(ValueError, match="deploy it together with its backbone"):
-        ppeffconv.deploy(FPN((8, 16), (4, 8), 12))
+    told = ppeffconv.deploy(
+        FPN((8, 16), (4, 8), 12), example=([paddle.zeros([1, 8, 8, 8]), paddle.zeros([1, 16, 4, 4])],)
+    )
+    assert "deploy it together with its backbone" in told.report()
 
 
 def test_export(tmp_path):
