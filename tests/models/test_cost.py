@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import paddle
 import pytest
+from paddle import nn
 
 import ppeffconv
 from ppeffconv.layers import density_report, set_eval_mode
@@ -36,12 +37,12 @@ def test_a_network_without_masks():
 def test_masks_at_the_mean_of_the_images(name):
     net = build(name)
     set_eval_mode(net, "deterministic")
-    if name == "sampled_resnet18":
-        for layer in net.sublayers():
-            for branch in (getattr(layer, "conv1_mask", None), getattr(layer, "conv2_mask", None)):
-                if branch is not None:  # masks that depend on the image
-                    branch.bias.set_value(paddle.zeros_like(branch.bias))
-                    branch.weight.set_value(paddle.randn(branch.weight.shape))
+    for layer in net.sublayers():  # masks that depend on the image
+        for branch in ("conv1_mask", "conv2_mask", "collaborative"):
+            for parameter_name, parameter in getattr(layer, branch, nn.Layer()).named_parameters():
+                parameter.set_value(
+                    paddle.zeros_like(parameter) if "bias" in parameter_name else paddle.randn(parameter.shape)
+                )
     images = [paddle.randn([1, 3, 48, 48]) for _ in range(2)]
     net.eval()
     reports = []

@@ -122,17 +122,17 @@ def test_memory_is_taken_back_while_programs_run():
 
 
 def test_packed_weights_stay_while_somebody_holds_them(monkeypatch):
-    released = []
-    monkeypatch.setattr(module, "release", released.append)
+    released = []  # networks of other tests end here too
+    monkeypatch.setattr(module, "release", lambda uid: released.append(uid) if uid == "held" else release(uid))
     owners = [_Owner(), _Owner()]
     for owner in owners:
-        module.hold(owner, "uid")
+        module.hold(owner, "held")
     del owner, owners[0]
     gc.collect()
     assert released == []
     owners.clear()
     gc.collect()
-    assert released == ["uid"]
+    assert released == ["held"]
 
 
 @pytest.mark.parametrize("count", [2, 7])
