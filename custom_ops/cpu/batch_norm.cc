@@ -3,6 +3,7 @@
 
 #include "batch_norm_kernel.h"
 #include "common/checks.h"
+#include "common/second_derivative.h"
 
 namespace {
 
@@ -120,6 +121,8 @@ PD_BUILD_GRAD_OP(ppeffconv_batch_norm)
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight"), paddle::Grad("Bias")})
     .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run));
 
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_batch_norm, "X", "Weight", "Bias");
+
 PD_BUILD_OP(ppeffconv_batch_norm_add)
     .Inputs({"X", "Weight", "Bias", "Residual", "RunningMean", "RunningVariance"})
     .Outputs({"Out", "Mean", "Inverse"})
@@ -131,3 +134,5 @@ PD_BUILD_GRAD_OP(ppeffconv_batch_norm_add)
     .Inputs({"X", "Weight", "Bias", "Residual", "Mean", "Inverse", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight"), paddle::Grad("Bias"), paddle::Grad("Residual")})
     .PPEFFCONV_BATCH_NORM_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<add_backward>::run));
+
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_batch_norm_add, "X", "Weight", "Bias", "Residual");

@@ -3,6 +3,7 @@
 
 #include "blend_kernel.h"
 #include "common/checks.h"
+#include "common/second_derivative.h"
 
 namespace {
 
@@ -95,3 +96,5 @@ PD_BUILD_GRAD_OP(ppeffconv_blend)
     .Outputs({paddle::Grad("X"), paddle::Grad("WeightX"), paddle::Grad("BiasX"), paddle::Grad("Y"),
               paddle::Grad("WeightY"), paddle::Grad("BiasY")})
     .PPEFFCONV_BLEND_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run));
+
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_blend, "X", "WeightX", "BiasX", "Y", "WeightY", "BiasY");

@@ -2,6 +2,7 @@
 // NCHW, float32.
 
 #include "common/checks.h"
+#include "common/second_derivative.h"
 #include "common/convolution.h"
 #include "cpu/conv2d_gemm.h"
 #include "cpu/conv2d_narrow.h"
@@ -275,6 +276,8 @@ PD_BUILD_GRAD_OP(ppeffconv_conv2d)
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight")})
     .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::backward>::run));
 
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_conv2d, "X", "Weight");
+
 PD_BUILD_OP(ppeffconv_conv2d_bias)
     .Inputs({"X", "Weight", "Bias"})
     .Outputs({"Out"})
@@ -286,3 +289,5 @@ PD_BUILD_GRAD_OP(ppeffconv_conv2d_bias)
     .Inputs({"X", "Weight", "Bias", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight"), paddle::Grad("Bias")})
     .PPEFFCONV_CONV2D_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::bias_backward>::run));
+
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_conv2d_bias, "X", "Weight", "Bias");

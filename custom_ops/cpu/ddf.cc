@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/checks.h"
+#include "common/second_derivative.h"
 #include "cuda/api.h"
 #include "ddf_backward.h"
 
@@ -102,3 +103,5 @@ PD_BUILD_GRAD_OP(ppeffconv_ddf)
     .Attrs({"kernel_size: int", "stride: int", "dilation: int", "mode: std::string"})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_gradient_shape));
+
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_ddf, "X", "ChannelFilter", "SpatialFilter");

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "common/checks.h"
+#include "common/second_derivative.h"
 #include "cuda/api.h"
 #include "filter_norm_kernel.h"
 
@@ -119,6 +120,8 @@ PD_BUILD_GRAD_OP(ppeffconv_filter_norm)
     .Attrs({"axis: int", "scale: double", "eps: double"})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run));
 
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_filter_norm, "Logits");
+
 PD_BUILD_OP(ppeffconv_filter_norm_scaled)
     .Inputs({"Logits", "Scale"})
     .Outputs({"Out"})
@@ -132,3 +135,5 @@ PD_BUILD_GRAD_OP(ppeffconv_filter_norm_scaled)
     .Outputs({paddle::Grad("Logits"), paddle::Grad("Scale")})
     .Attrs({"eps: double"})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward_scaled>::run));
+
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_filter_norm_scaled, "Logits", "Scale");

@@ -3,6 +3,7 @@
 // The input and the gradients are converted to oneDNN's layout once for all crops; each crop writes its own channels.
 
 #include "common/checks.h"
+#include "common/second_derivative.h"
 #include "common/convolution.h"
 #include "cpu/nested_pointwise.h"
 
@@ -269,3 +270,5 @@ PD_BUILD_GRAD_OP(ppeffconv_nested_conv2d)
     .Inputs({"X", "Weight", paddle::Grad("Out")})
     .Outputs({paddle::Grad("X"), paddle::Grad("Weight")})
     .PPEFFCONV_NESTED_ATTRIBUTES.SetKernelFn(PD_KERNEL(ppeffconv::Guarded<ppeffconv::backward>::run));
+
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_nested_conv2d, "X", "Weight");

@@ -3,6 +3,7 @@
 #include "paddle/phi/api/all.h"
 
 #include "common/checks.h"
+#include "common/second_derivative.h"
 #include "cuda/api.h"
 #include "octave_kernel.h"
 
@@ -132,6 +133,8 @@ PD_BUILD_GRAD_OP(ppeffconv_octave_pool)
     .Outputs({paddle::Grad("X")})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<pool_gradient>::run));
 
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_octave_pool, "X");
+
 PD_BUILD_OP(ppeffconv_octave_upsample)
     .Inputs({"Low"})
     .Outputs({"Out"})
@@ -146,6 +149,8 @@ PD_BUILD_GRAD_OP(ppeffconv_octave_upsample)
     .Attrs({"height: int", "width: int"})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<upsample_gradient>::run));
 
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_octave_upsample, "Low");
+
 PD_BUILD_OP(ppeffconv_octave_upsample_add)
     .Inputs({"High", "Low"})
     .Outputs({"Out"})
@@ -157,3 +162,5 @@ PD_BUILD_GRAD_OP(ppeffconv_octave_upsample_add)
     .Inputs({paddle::Grad("Out")})
     .Outputs({paddle::Grad("High"), paddle::Grad("Low")})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<upsample_add_gradient>::run));
+
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_octave_upsample_add, "High", "Low");

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "common/checks.h"
+#include "common/second_derivative.h"
 #include "cuda/api.h"
 #include "interpolate_backward.h"
 
@@ -95,3 +96,5 @@ PD_BUILD_GRAD_OP(ppeffconv_sample_interpolate)
     .Attrs({"window: int", "need_gradient: bool"})
     .SetKernelFn(PD_KERNEL(ppeffconv::Guarded<backward>::run))
     .SetInferShapeFn(PD_INFER_SHAPE(infer_gradient_shape));
+
+PPEFFCONV_NO_SECOND_DERIVATIVE(ppeffconv_sample_interpolate, "Features", "Mask", "Sigma");

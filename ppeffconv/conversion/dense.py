@@ -13,7 +13,7 @@ from ..layers.conv import Conv2D, paddings, symmetric_padding
 from ..layers.padded import Padded
 from ..layers.slot import Slot
 from ..layers.untouched import has_hooks
-from ..ops.reference_sampling import at_least_float32
+from ..ops.precision import at_least_float32
 
 IMAGE_CHANNELS = 4
 """A convolution of at most so many input channels reads an image."""

@@ -9,7 +9,7 @@ import numpy as np
 from paddle import nn
 
 from ..layers.norm import is_batch_norm
-from ..ops.reference_sampling import at_least_float32
+from ..ops.precision import at_least_float32
 
 if TYPE_CHECKING:
     from .builder import Map

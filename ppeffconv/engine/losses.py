@@ -9,7 +9,7 @@ import paddle
 from paddle import nn
 
 from ..layers.auxiliary import weigh_losses
-from ..ops.reference_sampling import at_least_float32
+from ..ops.precision import at_least_float32
 
 Criterion = Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]
 

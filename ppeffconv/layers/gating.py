@@ -64,7 +64,7 @@ class ReLUGatedConv2D(nn.Layer):
         y = self.conv(x)
         gate = F.relu(self.collaborative(window_centres(x, self._margins)))
         self._last.record(densities=[share(gate > 0)], positions=y.shape[2] * y.shape[3])
-        return y * gate.expand_as(y)
+        return y * gate.expand([-1, y.shape[1], -1, -1])
 
     def densities(self) -> list[Tensor]:
         """Share of outputs of the convolution that the gate let through in the last forward; empty before it."""

@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.jit import not_to_static
 
-from ..ops.reference_sampling import at_least_float32
+from ..ops.precision import at_least_float32
 
 EPS = 1e-8
 SAMPLING = ("gumbel", "deterministic")

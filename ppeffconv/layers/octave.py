@@ -63,7 +63,7 @@ def octave_merge(x: Pair) -> Tensor:
 
 def lone_group(x: Tensor | Pair) -> Tensor | Pair:
     """The tensor of a pair that has no low group; anything else as it is."""
-    return x[0] if isinstance(x, tuple) and x[1] is None else x
+    return x[0] if isinstance(x, (tuple, list)) and x[1] is None else x
 
 
 class OctConv2D(nn.Layer):

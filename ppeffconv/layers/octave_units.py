@@ -35,7 +35,7 @@ class OctaveNormAct(nn.Layer):
         self.bn_l = BatchNorm2D(low) if low else None
 
     def forward(self, x: Tensor | Pair) -> Tensor | Pair:
-        groups = zip(x if isinstance(x, tuple) else (x, None), (self.bn_h, self.bn_l))
+        groups = zip(x if isinstance(x, (tuple, list)) else (x, None), (self.bn_h, self.bn_l))
         return lone_group(tuple(None if group is None else norm_act(norm, group) for group, norm in groups))
 
 

@@ -9,7 +9,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from ..ops.reference_sampling import at_least_float32
+from ..ops.precision import at_least_float32
 from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
 from .conv import Conv2D, check_channels, check_input
 from .decay import undecayed_attr
@@ -106,7 +106,7 @@ class SampledBlock(nn.Layer):
     def _fill(self, features: Tensor, mask: Tensor, name: str) -> Tensor:
         """Keep the sampled positions and interpolate the others (or leave them at 0)."""
         if not self.interpolate:
-            return features * mask.astype(features.dtype).expand_as(features)
+            return features * mask.astype(features.dtype).expand([-1, features.shape[1], -1, -1])
         if self.kernel == "gaussian":
             return sample_interpolate(features, mask, getattr(self, f"{name}_sigma"), self.window, self.backend)
         return kernel_interpolate(features, mask, getattr(self, f"{name}_kernel", None), self.window)

@@ -77,9 +77,9 @@ class DenseLayer(nn.Layer):
 
     def forward(self, x: Tensor | Pair) -> Tensor | Pair:
         y = self.layers(x)
-        if not isinstance(y, tuple):
+        if not isinstance(y, (tuple, list)):
             return paddle.concat([x, y], axis=1)
-        x = x if isinstance(x, tuple) else (x, None)
+        x = x if isinstance(x, (tuple, list)) else (x, None)
         return tuple(b if a is None else a if b is None else paddle.concat([a, b], axis=1) for a, b in zip(x, y))
 
 

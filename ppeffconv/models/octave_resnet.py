@@ -61,7 +61,7 @@ class OctaveBlock(nn.Layer):
         if self.downsample is not None:
             x = self.downsample(x)
         last = getattr(self, f"conv{self.depth}")
-        return last(y, residual=x if isinstance(x, tuple) else (x, None))
+        return last(y, residual=x if isinstance(x, (tuple, list)) else (x, None))
 
 
 class OctaveSEBlock(OctaveBlock):
@@ -82,7 +82,7 @@ class OctaveSEBlock(OctaveBlock):
             self.norm_downsample = _affine_free_norms(self.conv1.conv.in_split)
 
     def forward(self, x: Tensor | Pair) -> Pair:
-        x = x if isinstance(x, tuple) else (x, None)
+        x = x if isinstance(x, (tuple, list)) else (x, None)
         y, skip = _normalise(self.norm, x), x
         for conv in (self.conv1, self.conv2, self.conv3):
             y = conv(lone_group(y))

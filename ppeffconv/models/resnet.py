@@ -143,7 +143,7 @@ class ResNet(nn.Layer):
             x = getattr(self, f"layer{stage}")(x)
             if self.features_only and stage in self.out_indices:
                 features.append(self._feature_map(x))
-        return features if self.features_only else self.fc(global_mean(self._feature_map(x)).flatten(1))
+        return features if self.features_only else self.fc(global_mean(self._feature_map(x)).squeeze([2, 3]))
 
     def _feature_map(self, x: Tensor) -> Tensor:
         return x

@@ -80,4 +80,4 @@ def pooling(dropout: float = 0.0) -> list[tuple[str, nn.Layer]]:
 
 
 def _one_map(x: Tensor | Pair) -> Tensor:
-    return octave_merge(x) if isinstance(x, tuple) else x
+    return octave_merge(x) if isinstance(x, (tuple, list)) else x

@@ -9,6 +9,7 @@ from paddle.jit import not_to_static
 
 from . import loader
 from .backend import choose_backend
+from .precision import mixes
 from .primitives import is_float
 
 
@@ -60,9 +61,10 @@ def batch_norm(
     return F.relu(y) if relu else y
 
 
+@not_to_static  # a comparison of numbers, and no branch of a traced program
 def is_single(x: Tensor) -> bool:
     """Whether there is one number a channel, which Paddle leaves as it is in training."""
-    return x.size == x.shape[1]
+    return all(side == 1 for axis, side in enumerate(x.shape) if axis != 1)
 
 
 @not_to_static
@@ -78,7 +80,7 @@ def check(op: str, x: Tensor, running_mean, running_var, weight, bias, **like_x:
         if tensor.dtype != x.dtype and (tensor.dtype != paddle.float32 or x.dtype == paddle.float64):
             raise ValueError(f"{op}: {name} must be {x.dtype} like x, or float32, got {tensor.dtype}")
     for name, tensor in like_x.items():
-        if tensor is not None and (_shape(tensor) != _shape(x) or tensor.dtype != x.dtype):
+        if tensor is not None and (_shape(tensor) != _shape(x) or (tensor.dtype != x.dtype and not mixes(tensor, x))):
             raise ValueError(f"{op}: {name} must be {x.dtype} {x.shape} like x, got {_shape(tensor)}")
 
 

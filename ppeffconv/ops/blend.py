@@ -9,6 +9,7 @@ from . import loader
 from .backend import choose_backend
 from .batch_norm import batch_norm, check_options, is_single
 from .batch_norm import check as check_norm
+from .precision import as_widest
 from .primitives import global_mean
 
 Statistics = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -46,6 +47,7 @@ def blend(
     for name, branch in (("norm_x", norm_x), ("norm_y", norm_y)):
         if not isinstance(branch, (tuple, list)) or len(branch) != 4:
             raise ValueError(f"blend: {name} must be (running mean, running variance, weight, bias), got {branch!r}")
+    x, y = as_widest(x, y)
     check_norm("blend", x, *norm_x, y=y)
     check_norm("blend", y, *norm_y)
     check_options("blend", training=training, momentum=momentum, epsilon=epsilon)

@@ -12,6 +12,7 @@ from paddle.jit import not_to_static
 
 from . import loader
 from .backend import choose_backend
+from .precision import as_convolution, mixes
 from .primitives import add_bias, is_float
 
 LARGEST = 2**40  # elements of an output; beyond what memory can hold Paddle's count of them wraps
@@ -50,6 +51,7 @@ def conv2d(
     """
     stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
     padding = pair(padding, "padding", minimum=0)
+    x, weight = as_convolution(x, weight, groups)
     check_conv2d("conv2d", x, weight, bias, stride, padding, dilation, groups)
     tensors = (x, weight) if bias is None else (x, weight, bias)
     if choose_backend("conv2d", backend, *tensors) == "cpu":
@@ -86,7 +88,7 @@ def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None
         if getattr(tensor, "ndim", None) != rank or not hasattr(tensor, "stop_gradient"):
             got = f"shape {list(tensor.shape)}" if hasattr(tensor, "shape") else type(tensor).__name__
             raise ValueError(f"{op}: {name} must be a tensor of {rank} dimension{'s' * (rank > 1)}, got {got}")
-        if tensor.dtype != x.dtype or not is_float(tensor):
+        if not is_float(tensor) or (tensor.dtype != x.dtype and not (name == "bias" and mixes(tensor, x))):
             raise ValueError(f"{op}: x, weight and bias must share one floating type, got {x.dtype}, {tensor.dtype}")
     if not _is_size(groups):
         raise ValueError(f"{op}: groups must be a positive integer, got {groups!r}")

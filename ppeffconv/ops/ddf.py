@@ -7,6 +7,7 @@ from paddle.jit import not_to_static
 
 from . import loader, reference
 from .backend import choose_backend
+from .precision import as_widest
 from .primitives import is_float
 
 MODES = ("mul", "add")
@@ -43,9 +44,10 @@ def ddf(
         ValueError: a shape or an argument does not fit.
         RuntimeError: the backend asked for is not available.
     """
+    x, channel_filter, spatial_filter = as_widest(x, channel_filter, spatial_filter)
     _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode)
     stride, dilation = _within(x, stride, dilation)
-    taps = channel_filter if channel_filter.ndim == 3 else channel_filter.flatten(2)
+    taps = channel_filter if channel_filter.ndim == 3 else channel_filter.reshape([0, 0, -1])
     if choose_backend("ddf", backend, x, taps, spatial_filter) != "reference":
         return loader.call("ddf", x, taps, spatial_filter, kernel_size, stride, dilation, mode)[0]
     return reference.ddf(x, taps, spatial_filter, kernel_size, stride, dilation, mode)

@@ -10,6 +10,7 @@ from paddle.jit import not_to_static
 
 from . import loader, reference
 from .backend import choose_backend
+from .precision import as_widest
 from .primitives import is_float
 
 
@@ -34,6 +35,8 @@ def filter_norm(
         ValueError: a shape, type or argument does not fit.
         RuntimeError: the backend asked for is not available.
     """
+    if hasattr(scale, "stop_gradient"):
+        logits, scale = as_widest(logits, scale)
     _check(logits, axis, scale, eps)
     tensors = (logits, scale) if hasattr(scale, "stop_gradient") else (logits,)
     chosen = choose_backend("filter_norm", backend, *tensors)

@@ -10,6 +10,7 @@ from paddle.jit import not_to_static
 from . import loader, reference_nested
 from .backend import choose_backend
 from .conv2d import check_conv2d, conv2d, pair
+from .precision import as_convolution
 
 
 def nested_conv2d(
@@ -42,6 +43,7 @@ def nested_conv2d(
     """
     stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
     padding = pair(padding, "padding", minimum=0)
+    x, weight = as_convolution(x, weight, groups)
     check_conv2d("nested_conv2d", x, weight, None, stride, padding, dilation, groups)
     if reference_nested.nested_filters(weight.shape[2:]) == 1:
         return conv2d(x, weight, None, stride, padding, dilation, groups, backend)

@@ -8,6 +8,7 @@ from paddle.jit import not_to_static
 
 from . import loader, reference_octave
 from .backend import choose_backend
+from .precision import as_widest
 from .primitives import is_float
 
 
@@ -69,6 +70,7 @@ def octave_upsample_add(high: Tensor, low: Tensor, backend: str = "auto") -> Ten
         ValueError: the tensors are not floating ones of four dimensions, have no pixels, or do not fit each other.
         RuntimeError: the backend asked for is not available.
     """
+    high, low = as_widest(high, low)
     _check("octave_upsample_add", high=high, low=low)
     _check_fit(high, low)
     if choose_backend("octave_upsample_add", backend, high, low) != "reference":

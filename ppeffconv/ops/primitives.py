@@ -4,6 +4,9 @@ The obvious spellings are not (Paddle 3.3.1). The gradient of a slice is a strid
 long as that of `paddle.crop`; four-number padding takes 12 times as long as eight-number padding; the gradient of
 ``mean([2, 3])`` 20 times as long as that of average pooling; a bias [1, C, 1, 1] 4 times as long as one expanded to
 [N, C, 1, 1]; and ``scale * x`` with a broadcast scale in front 3 times as long as ``x * scale``.
+
+`paddle.crop` has no second derivative. Where plain Paddle is asked for, by ``PPEFFCONV_OPS=reference``, slices take its
+place, which have one.
 """
 
 from __future__ import annotations
@@ -11,6 +14,9 @@ from __future__ import annotations
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
+from paddle.jit import not_to_static
+
+from . import loader
 
 FLOATS = frozenset({paddle.float16, paddle.bfloat16, paddle.float32, paddle.float64})
 _CROP_DTYPES = (paddle.float32, paddle.float64)  # the crop op has no half-precision kernels
@@ -25,7 +31,7 @@ def crop2d(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """x[:, :, top : top + height, left : left + width] of a [N, C, H, W] tensor."""
     if list(x.shape[2:]) == [height, width]:
         return x
-    if x.dtype in _CROP_DTYPES and x.shape[0] != 0:  # the op would give an empty batch a negative size
+    if _takes_crop(x):
         return paddle.crop(x, shape=[-1, -1, height, width], offsets=[0, 0, top, left])
     return x[:, :, top : top + height, left : left + width]
 
@@ -34,9 +40,16 @@ def channels(x: Tensor, start: int, count: int) -> Tensor:
     """x[:, start : start + count] of a [N, C, H, W] tensor."""
     if x.shape[1] == count:
         return x
-    if x.dtype in _CROP_DTYPES and x.shape[0] != 0:
+    if _takes_crop(x):
         return paddle.crop(x, shape=[-1, count, -1, -1], offsets=[0, start, 0, 0])
     return x[:, start : start + count]
+
+
+@not_to_static
+def _takes_crop(x: Tensor) -> bool:
+    """Whether `paddle.crop` can, and may, take the place of a slice; to an empty batch it gives a negative size."""
+    plain = paddle.in_dynamic_mode() and loader.mode() == "reference"
+    return x.dtype in _CROP_DTYPES and x.shape[0] != 0 and not plain
 
 
 def pad2d(x: Tensor, pad: int) -> Tensor:

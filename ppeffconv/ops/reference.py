@@ -5,6 +5,7 @@ from __future__ import annotations
 import paddle
 from paddle import Tensor
 
+from .precision import at_least_float32
 from .primitives import crop2d, pad2d, subsample2d
 
 
@@ -21,7 +22,7 @@ def ddf(
     for tap, (c, f) in enumerate(zip(per_channel, per_pixel)):
         i, j = divmod(tap, kernel_size)
         shifted = subsample2d(crop2d(padded, i * dilation, j * dilation, height, width), stride)
-        f = f.expand_as(shifted)  # multiplying while broadcasting over channels is several times slower
+        f = f.expand([-1, x.shape[1], -1, -1])  # multiplying while broadcasting over channels is several times slower
         term = shifted * f * c if mode == "mul" else shifted * (f + c)
         out = term if out is None else out + term
     return out
@@ -34,8 +35,7 @@ def filter_norm(logits: Tensor, axis: int, eps: float = 1e-10) -> Tensor:
     rounded, and sqrt, which has no finite slope there, is kept out of the graph.
     """
     dtype = logits.dtype
-    if dtype in (paddle.float16, paddle.bfloat16):
-        logits = logits.astype("float32")
+    logits = at_least_float32(logits)
     # the result does not depend on what is subtracted from all taps, so neither does its gradient
     differences = logits - paddle.slice(logits, [axis], [0], [1]).detach()
     centred = differences - differences.mean(axis, keepdim=True)

@@ -10,16 +10,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
+from .precision import at_least_float32
 from .primitives import add_bias
 
 Pair = tuple[int, int]
 EPS = 1e-5
-HALF = (paddle.float16, paddle.bfloat16)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """``x`` widened to float32 if it is in half precision."""
-    return x.astype("float32") if x.dtype in HALF else x
 
 
 def sampled_conv2d(
@@ -69,9 +64,10 @@ def _interpolate(features: Tensor, mask: Tensor, neighbours: Callable[[Tensor], 
     dtype = features.dtype
     features, mask = at_least_float32(features), at_least_float32(mask)
     with paddle.amp.auto_cast(enable=False):
-        sampled = features * mask.expand_as(features)
+        every = [-1, features.shape[1], -1, -1]  # as `expand_as`, which has no second derivative
+        sampled = features * mask.expand(every)
         share = (1 - mask) / (neighbours(mask) + EPS)
-        return (sampled + neighbours(sampled) * share.expand_as(features)).astype(dtype)
+        return (sampled + neighbours(sampled) * share.expand(every)).astype(dtype)
 
 
 def _separable_sum(x: Tensor, weight: Callable[[Tensor], Tensor | float], window: int) -> Tensor:

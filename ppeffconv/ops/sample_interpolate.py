@@ -8,6 +8,7 @@ from paddle.jit import not_to_static
 
 from . import loader, reference_sampling
 from .backend import choose_backend
+from .precision import HALF, as_widest, at_least_float32
 from .primitives import is_float
 
 MAX_CUDA_WINDOW = 63  # a wider one does not fit the shared memory of every GPU
@@ -36,13 +37,15 @@ def sample_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: in
         ValueError: a shape, dtype or argument does not fit.
         RuntimeError: the backend asked for is not available.
     """
+    if getattr(mask, "dtype", None) in HALF:
+        features, mask = as_widest(features, mask)
     _check(features, mask, window)
     _check_sigma(sigma)
     chosen = choose_backend("sample_interpolate", backend, features, mask)
     too_wide = chosen == "cuda" and backend == "auto" and window > MAX_CUDA_WINDOW
     if chosen != "reference" and not too_wide:
         # beside features in half precision the kernel takes both in float32
-        mask = reference_sampling.at_least_float32(mask)
+        mask = at_least_float32(mask)
         return _compiled(features, mask, sigma.astype(mask.dtype), window)
     return reference_sampling.gaussian_interpolate(features, mask, sigma, window)
 
@@ -77,7 +80,7 @@ def _check(features: Tensor, mask: Tensor, window: int) -> None:
             raise ValueError(f"sample_interpolate: {name} must be a tensor, got {type(tensor).__name__}")
     if features.ndim != 4 or 0 in features.shape[1:]:
         raise ValueError(f"sample_interpolate: features must be [N, C, H, W], got shape {list(features.shape)}")
-    widened = mask.dtype == paddle.float32 and features.dtype in reference_sampling.HALF
+    widened = mask.dtype == paddle.float32 and features.dtype in HALF
     if "float" not in str(features.dtype) or not (mask.dtype == features.dtype or widened):
         raise ValueError(
             "sample_interpolate: features and mask must share one floating dtype, "

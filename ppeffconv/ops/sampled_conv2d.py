@@ -11,6 +11,7 @@ from paddle.jit import not_to_static
 from . import loader, reference_sampling
 from .backend import choose_backend
 from .conv2d import check_conv2d, conv2d, pair
+from .precision import as_convolution
 
 
 def sampled_conv2d(
@@ -45,8 +46,10 @@ def sampled_conv2d(
     """
     stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
     padding = pair(padding, "padding", minimum=0)
+    x, weight = as_convolution(x, weight)
     check_conv2d("sampled_conv2d", x, weight, bias, stride, padding, dilation, 1)
     _check_mask(x, weight, mask, stride, padding, dilation)
+    bias = bias if bias is None else bias.astype(x.dtype)
     tensors = (x, weight) if bias is None else (x, weight, bias)
     _check_inference(tensors)
     active = mask.astype("bool")
