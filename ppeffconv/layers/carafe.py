@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from .. import ops
+from ..ops.primitives import shape_of
 from .conv import Conv2D, check_channels, check_input, zero_bias
 from .ddf import interleave
 
@@ -72,7 +73,7 @@ class CARAFEUpsample2D(nn.Layer):
         Logit ``t * scale**2 + i`` is tap t of pixel i, the order of a pixel shuffle of all logits.
         """
         logits = self.content_encoder(self.channel_compressor(x))
-        height, width = x.shape[2:]
+        height, width = shape_of(x)[2:]
         logits = logits.reshape([0, self.kernel_size**2, self.scale**2, height, width])
         return F.softmax(logits, axis=1).astype(x.dtype).unbind(axis=2)  # automatic mixed precision widens a softmax
 

@@ -7,9 +7,10 @@ import math
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
+from paddle.jit import not_to_static
 
 from .. import ops
-from ..ops.primitives import global_mean
+from ..ops.primitives import global_mean, has_size, shape_of
 from .conv import Conv2D, check_channels, check_input
 
 RELU_GAIN = math.sqrt(2.0)
@@ -43,14 +44,13 @@ class FilterNorm(nn.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, self.channels * self.taps, "FilterNorm")
-        height, width = x.shape[2:]
         std = None if self.std is None else self.std.astype(x.dtype)
-        if std is not None and [height, width] == [1, 1]:  # filters of pooled maps
+        if std is not None and has_size(x, 1, 1):  # filters of pooled maps
             shape = [self.channels, self.taps]
             return ops.filter_norm(x.reshape([0, *shape]), 2, std.reshape(shape)).reshape([0, -1, 1, 1])
-        grouped = x.reshape([0, self.channels, self.taps, height * width])
+        grouped = x.reshape([0, self.channels, self.taps, -1])
         normal = ops.filter_norm(grouped, 2, self.scale if std is None else 1.0)
-        normal = normal.reshape([0, self.channels * self.taps, height, width])
+        normal = normal.reshape([0, self.channels * self.taps, *shape_of(x)[2:]])
         return normal if std is None else normal * std.reshape([1, -1, 1, 1])
 
 
@@ -180,15 +180,20 @@ class DDFUpsample2D(nn.Layer):
         if guide is None:
             raise ValueError(f"DDFUpsample2D expects a guide [N, {self.guide_channels}, h, w] beside its input")
         check_input(guide, self.guide_channels, "DDFUpsample2D (guide)")
-        if guide.shape[2:] != x.shape[2:]:
-            raise ValueError(
-                f"DDFUpsample2D: the guide must have the input's size {x.shape[2:]}, got {guide.shape[2:]}; resize it"
-            )
+        _check_guide_size(x, guide)
         return guide
 
     def extra_macs(self, inputs: Tensor, outputs: Tensor) -> int:
         """Multiply-adds of the filtering: one per tap and output."""
         return outputs.size * self.kernel_size**2
+
+
+@not_to_static  # sizes that are not known while a graph is traced are not to be compared
+def _check_guide_size(x: Tensor, guide: Tensor) -> None:
+    if any(a != b and min(a, b) >= 0 for a, b in zip(guide.shape[2:], x.shape[2:])):
+        raise ValueError(
+            f"DDFUpsample2D: the guide must have the input's size {x.shape[2:]}, got {guide.shape[2:]}; resize it"
+        )
 
 
 class DDFSeparable2D(nn.Sequential):
@@ -203,7 +208,7 @@ class DDFSeparable2D(nn.Sequential):
 
 def interleave(maps: list[Tensor], scale: int) -> Tensor:
     """Map ``scale * sy + sx``, [N, C, h, w], fills the pixels (scale * y + sy, scale * x + sx) of the output."""
-    channels, height, width = maps[0].shape[1:]
+    channels, height, width = shape_of(maps[0])[1:]
     stacked = paddle.stack(maps, axis=2).reshape([0, channels * scale**2, height, width])
     return F.pixel_shuffle(stacked, scale)
 
@@ -223,10 +228,10 @@ def _channel_branch(channels: int, kernel_size: int, se_ratio: float, gain: floa
 def _apply_filters(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor, module: nn.Layer) -> Tensor:
     """Run `ops.ddf` with heads folded into the batch: head h owns channels [h * C / g, (h + 1) * C / g)."""
     heads, taps, width = module.heads, module.kernel_size**2, module.channels // module.heads
-    out = spatial_filter.shape[2:]
+    out = shape_of(spatial_filter)[2:]
     channel_filter = channel_filter.reshape([0, module.channels, taps])
     if heads > 1:
-        x = x.reshape([-1, width, *x.shape[2:]])
+        x = x.reshape([-1, width, *shape_of(x)[2:]])
         channel_filter = channel_filter.reshape([-1, width, taps])
         spatial_filter = spatial_filter.reshape([-1, taps, *out])
     y = ops.ddf(

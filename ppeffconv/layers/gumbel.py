@@ -10,6 +10,7 @@ from paddle import Tensor, nn
 from paddle.jit import not_to_static
 
 from ..ops.precision import at_least_float32
+from ..ops.primitives import shape_of
 
 EPS = 1e-8
 SAMPLING = ("gumbel", "deterministic")
@@ -111,14 +112,14 @@ class GumbelSampler(nn.Layer):
     def _with_grid(self, mask: Tensor) -> Tensor:
         if self.grid_stride == 0:
             return mask
-        rows, columns = (paddle.arange(size) % self.grid_stride == 0 for size in mask.shape[2:])
+        rows, columns = (paddle.arange(size) % self.grid_stride == 0 for size in shape_of(mask)[2:])
         grid = paddle.logical_and(rows.unsqueeze(1), columns)
         return paddle.maximum(mask, grid.astype(mask.dtype))
 
 
 def _uniform(like: Tensor) -> Tensor:
     # not rand_like: it forgets the shape while a graph is traced
-    return paddle.uniform(like.shape, like.dtype, min=0.0, max=1.0)
+    return paddle.uniform(shape_of(like), like.dtype, min=0.0, max=1.0)
 
 
 def _gumbel(u: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
+from paddle.jit import not_to_static
 
 from .. import ops
+from ..ops.primitives import shape_of
 from .conv import Conv2D, check_channels, check_input, pair
 from .norm import BatchNorm2D, norm_act
 from .untouched import is_untouched
@@ -31,7 +33,7 @@ def downsample2(x: Tensor) -> Tensor:
 
 def upsample2(x: Tensor, like: Tensor | None = None) -> Tensor:
     """Repeat each pixel 2 x 2 and crop to the size of ``like``: a nearest resize that also fits odd sizes."""
-    return ops.octave_upsample(x, None if like is None else like.shape[2:])
+    return ops.octave_upsample(x, None if like is None else shape_of(like)[2:])
 
 
 def octave_map(function: Callable[[Tensor], Tensor], x: Pair) -> Pair:
@@ -188,12 +190,18 @@ class OctConv2D(nn.Layer):
                 check_input(group, width, f"OctConv2D ({name} group)")
         high, low = x
         if high is not None and low is not None:
-            half = [-1 if size < 0 else (size + 1) // 2 for size in high.shape[2:]]
-            if -1 not in half and list(low.shape[2:]) != half:
-                raise ValueError(
-                    f"OctConv2D: a high group of {high.shape[2:]} needs a low group of {half}, got {low.shape[2:]}"
-                )
+            _check_sizes(high, low)
         return high, low
+
+
+@not_to_static  # sizes that are not known while a graph is traced are not to be compared
+def _check_sizes(high: Tensor, low: Tensor) -> None:
+    for size, got in zip(high.shape[2:], low.shape[2:]):
+        if min(size, got) >= 0 and got != (size + 1) // 2:
+            half = [(size + 1) // 2 for size in high.shape[2:]]
+            raise ValueError(
+                f"OctConv2D: a high group of {high.shape[2:]} needs a low group of {half}, got {low.shape[2:]}"
+            )
 
 
 def _describe(group: Tensor | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from paddle import Tensor, nn
+from paddle.jit import not_to_static
 
 from .. import ops
 from ..ops.primitives import is_float
@@ -114,12 +115,17 @@ class OctConv3D(nn.Layer):
                 raise ValueError(f"OctConv3D ({name} group) expects [N, {width}, T, H, W], got {_describe(group)}")
         high, low = x
         if high is not None and low is not None:
-            half = [high.shape[2], *((size + 1) // 2 for size in high.shape[3:])]
-            if list(low.shape[2:]) != half:
-                raise ValueError(
-                    f"OctConv3D: a high group of {high.shape[2:]} needs a low group of {half}, got {low.shape[2:]}"
-                )
+            _check_sizes(high, low)
         return high, low
+
+
+@not_to_static  # sizes that are not known while a graph is traced are not to be compared
+def _check_sizes(high: Tensor, low: Tensor) -> None:
+    half = [high.shape[2], *((size + 1) // 2 for size in high.shape[3:])]
+    if any(a != b for a, b, size in zip(low.shape[2:], half, high.shape[2:]) if min(a, size) >= 0):
+        raise ValueError(
+            f"OctConv3D: a high group of {high.shape[2:]} needs a low group of {half}, got {low.shape[2:]}"
+        )
 
 
 class OctConv3DBNAct(nn.Layer):
@@ -141,7 +147,7 @@ class OctConv3DBNAct(nn.Layer):
 
 def _halve(x: Tensor) -> Tensor:
     """P: channels and frames are alike to it."""
-    return downsample2(x.flatten(1, 2)).unflatten(1, [x.shape[1], x.shape[2]])
+    return downsample2(x.flatten(1, 2)).unflatten(1, [x.shape[1], -1])
 
 
 def _add_upsampled(high: Tensor | None, low: Tensor | None) -> Tensor | None:
@@ -149,8 +155,8 @@ def _add_upsampled(high: Tensor | None, low: Tensor | None) -> Tensor | None:
     if low is None:
         return high
     if high is None:
-        return ops.octave_upsample(low.flatten(1, 2)).unflatten(1, low.shape[1:3])
-    return ops.octave_upsample_add(high.flatten(1, 2), low.flatten(1, 2)).unflatten(1, high.shape[1:3])
+        return ops.octave_upsample(low.flatten(1, 2)).unflatten(1, [low.shape[1], -1])
+    return ops.octave_upsample_add(high.flatten(1, 2), low.flatten(1, 2)).unflatten(1, [high.shape[1], -1])
 
 
 def _describe(group: Tensor | None) -> str:

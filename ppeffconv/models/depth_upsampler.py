@@ -11,6 +11,7 @@ from paddle.jit import not_to_static
 
 from ..layers import DDFUpsample2D
 from ..layers.conv import Conv2D, check_input
+from ..ops.primitives import shape_of
 
 SCALES = (2, 4, 8, 16)
 JOINS = ("ddf", "plain")
@@ -84,13 +85,13 @@ class JointUpNet(nn.Layer):
         check_input(depth, 1, "JointUpNet (depth)")
         check_input(guide, IMAGE_CHANNELS, "JointUpNet (guide)")
         self._check_sizes(depth, guide)
-        height, width = guide.shape[2:]
+        height, width = shape_of(guide)[2:]
         nearest, span = depth_range(depth)
         features = self.depth_encoder((depth - nearest) / span)
         guide = _extend(guide, depth, self.scale)
         parts = paddle.split(self.guide_encoder(guide), len(self.joins), axis=1)
         for join, part in zip(self.joins, parts):
-            part = F.interpolate(part, features.shape[2:], mode="bilinear", align_corners=False)
+            part = F.interpolate(part, shape_of(features)[2:], mode="bilinear", align_corners=False)
             features = F.relu(join(features, part))
         return self.decoder(features)[:, :, :height, :width] * span + nearest
 

@@ -12,7 +12,7 @@ from paddle.jit import not_to_static
 from .. import ops
 from ..layers import NearestUpsample2D, build_conv, build_upsample
 from ..layers.conv import Conv2D, check_channels, zero_bias
-from ..ops.primitives import crop2d, subsample2d
+from ..ops.primitives import crop2d, shape_of, subsample2d
 from .vgg import BIASED
 
 
@@ -91,7 +91,7 @@ def _add(lateral: Tensor, coarse: Tensor, upsample: nn.Layer) -> Tensor:
         return ops.octave_upsample_add(lateral, coarse)  # in one pass
     if scale == 1:
         return lateral + coarse
-    return lateral + crop2d(upsample(coarse), 0, 0, *lateral.shape[2:])
+    return lateral + crop2d(upsample(coarse), 0, 0, *shape_of(lateral)[2:])
 
 
 @not_to_static  # pure checks: nothing to trace

@@ -10,6 +10,7 @@ from paddle import Tensor, nn
 from ..layers import auxiliary_losses
 from ..layers.conv import Conv2D
 from ..layers.norm import BatchNorm2D
+from ..ops.primitives import has_size, shape_of
 from .fpn import FPN
 
 
@@ -74,6 +75,7 @@ def _branch(in_channels: int, channels: int) -> nn.Sequential:
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
     """``x`` at the height and width of ``like``, bilinear."""
-    if list(x.shape[2:]) == list(like.shape[2:]):
+    size = shape_of(like)[2:]
+    if has_size(x, *size):
         return x
-    return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

@@ -51,7 +51,7 @@ def batch_norm(
     check_options("batch_norm", relu=relu, training=training, momentum=momentum, epsilon=epsilon)
     summed = () if residual is None else (residual,)
     tensors = (x, running_mean, running_var, weight, bias, *summed)
-    if not (training and is_single(x)) and choose_backend("batch_norm", backend, *tensors) == "cpu":
+    if not is_trivial(x, training) and choose_backend("batch_norm", backend, *tensors) == "cpu":
         op = "batch_norm_add" if summed else "batch_norm"
         return loader.call(
             op, x, weight, bias, *summed, running_mean, running_var, float(momentum), float(epsilon), training, relu
@@ -62,17 +62,17 @@ def batch_norm(
 
 
 @not_to_static  # a comparison of numbers, and no branch of a traced program
-def is_single(x: Tensor) -> bool:
-    """Whether there is one number a channel, which Paddle leaves as it is in training."""
-    return all(side == 1 for axis, side in enumerate(x.shape) if axis != 1)
+def is_trivial(x: Tensor, training: bool) -> bool:
+    """Whether there is nothing to do: no sample, or one number a channel, which Paddle leaves as it is in training."""
+    return x.shape[0] == 0 or (training and all(side == 1 for axis, side in enumerate(x.shape) if axis != 1))
 
 
 @not_to_static
 def check(op: str, x: Tensor, running_mean, running_var, weight, bias, **like_x: Tensor | None) -> None:
     """Raise ValueError, which names ``op``, unless the statistics and parameters fit x and the others are like it."""
-    if getattr(x, "ndim", 0) < 2 or not is_float(x) or 0 in x.shape:
+    if getattr(x, "ndim", 0) < 2 or not is_float(x) or 0 in x.shape[1:]:
         got = f"{x.dtype} of shape {list(x.shape)}" if hasattr(x, "shape") else type(x).__name__
-        raise ValueError(f"{op}: x must be a floating tensor [N, C, ...] that is not empty, got {got}")
+        raise ValueError(f"{op}: x must be a floating tensor [N, C, ...] with channels and pixels, got {got}")
     channels = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, tensor in channels.items():
         if list(getattr(tensor, "shape", [])) != [x.shape[1]]:

@@ -7,7 +7,7 @@ from paddle import Tensor
 
 from . import loader
 from .backend import choose_backend
-from .batch_norm import batch_norm, check_options, is_single
+from .batch_norm import batch_norm, check_options, is_trivial
 from .batch_norm import check as check_norm
 from .precision import as_widest
 from .primitives import global_mean
@@ -53,7 +53,7 @@ def blend(
     check_options("blend", training=training, momentum=momentum, epsilon=epsilon)
     if x.ndim != 4:
         raise ValueError(f"blend: x must be [N, C, H, W], got {list(x.shape)}")
-    if not (training and is_single(x)) and choose_backend("blend", backend, x, y, *norm_x, *norm_y) == "cpu":
+    if not is_trivial(x, training) and choose_backend("blend", backend, x, y, *norm_x, *norm_y) == "cpu":
         (mean_x, var_x, *affine_x), (mean_y, var_y, *affine_y) = norm_x, norm_y
         inputs = (x, *affine_x, y, *affine_y, mean_x, var_x, mean_y, var_y)
         return loader.call("blend", *inputs, float(momentum), float(epsilon), training)[0]

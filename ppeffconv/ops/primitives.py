@@ -29,9 +29,9 @@ def is_float(value: object) -> bool:
 
 def crop2d(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """x[:, :, top : top + height, left : left + width] of a [N, C, H, W] tensor."""
-    if list(x.shape[2:]) == [height, width]:
+    if has_size(x, height, width):
         return x
-    if _takes_crop(x):
+    if _takes_crop(x, height, width):
         return paddle.crop(x, shape=[-1, -1, height, width], offsets=[0, 0, top, left])
     return x[:, :, top : top + height, left : left + width]
 
@@ -46,10 +46,23 @@ def channels(x: Tensor, start: int, count: int) -> Tensor:
 
 
 @not_to_static
-def _takes_crop(x: Tensor) -> bool:
+def shape_of(x: Tensor) -> list[int | Tensor]:
+    """The shape of ``x``; in a traced program with a tensor for each size that is not known."""
+    return [side if side >= 0 else paddle.shape(x)[axis] for axis, side in enumerate(x.shape)]
+
+
+@not_to_static
+def has_size(x: Tensor, *size: int | Tensor) -> bool:
+    """Whether a [N, C, H, W] tensor is known to be of this height and width."""
+    return all(isinstance(side, int) for side in size) and list(x.shape[2:]) == list(size)
+
+
+@not_to_static
+def _takes_crop(x: Tensor, *size: int | Tensor) -> bool:
     """Whether `paddle.crop` can, and may, take the place of a slice; to an empty batch it gives a negative size."""
     plain = paddle.in_dynamic_mode() and loader.mode() == "reference"
-    return x.dtype in _CROP_DTYPES and x.shape[0] != 0 and not plain
+    known = all(isinstance(side, int) for side in size)
+    return x.dtype in _CROP_DTYPES and x.shape[0] != 0 and known and not plain
 
 
 def pad2d(x: Tensor, pad: int) -> Tensor:

@@ -6,7 +6,7 @@ import paddle
 from paddle import Tensor
 
 from .precision import at_least_float32
-from .primitives import crop2d, pad2d, subsample2d
+from .primitives import crop2d, pad2d, shape_of, subsample2d
 
 
 def ddf(
@@ -15,7 +15,7 @@ def ddf(
     """DDF as a sum over kernel taps (arXiv 2104.14107, as correlation). Shapes as in `ppeffconv.ops.ddf`."""
     taps = kernel_size * kernel_size
     padded = pad2d(x, dilation * (kernel_size // 2))
-    height, width = x.shape[2:]
+    height, width = shape_of(x)[2:]
     per_channel = paddle.split(channel_filter.unsqueeze(-1), taps, axis=2)
     per_pixel = paddle.split(spatial_filter, taps, axis=1)
     out = None

@@ -8,7 +8,7 @@ import paddle
 from paddle import Tensor
 
 from .conv2d import conv2d
-from .primitives import crop2d
+from .primitives import crop2d, shape_of
 
 
 def nested_filters(kernel_size: tuple[int, int]) -> int:
@@ -29,7 +29,8 @@ def centre(
     margins = [pad - crop * step for pad, step in zip(padding, dilation)]
     top, left = (max(-margin, 0) for margin in margins)
     if top or left:
-        x = crop2d(x, top, left, x.shape[2] - 2 * top, x.shape[3] - 2 * left)
+        height, width = shape_of(x)[2:]
+        x = crop2d(x, top, left, height - 2 * top, width - 2 * left)
     return x, weight[:, :, crop : kh - crop, crop : kw - crop], [max(margin, 0) for margin in margins]
 
 

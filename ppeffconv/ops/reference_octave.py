@@ -6,7 +6,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from .primitives import crop2d
+from .primitives import crop2d, shape_of
 
 
 def octave_pool(x: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def octave_upsample(low: Tensor, size: tuple[int, int] | None = None) -> Tensor:
 
     Stacking is exact and faster here than F.interpolate, which Paddle Inference cannot run with oneDNN on.
     """
-    channels, rows, columns = low.shape[1:]
+    channels, rows, columns = shape_of(low)[1:]
     wide = paddle.stack([low, low], axis=-1).reshape([-1, channels, rows, 2 * columns])
     full = paddle.stack([wide, wide], axis=3).reshape([-1, channels, 2 * rows, 2 * columns])
     return full if size is None else crop2d(full, 0, 0, *size)
@@ -27,4 +27,4 @@ def octave_upsample(low: Tensor, size: tuple[int, int] | None = None) -> Tensor:
 
 def octave_upsample_add(high: Tensor, low: Tensor) -> Tensor:
     """high + nearest-x2(low), cropped to the size of ``high``."""
-    return high + octave_upsample(low, high.shape[2:])
+    return high + octave_upsample(low, shape_of(high)[2:])

@@ -11,7 +11,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from .precision import at_least_float32
-from .primitives import add_bias
+from .primitives import add_bias, shape_of
 
 Pair = tuple[int, int]
 EPS = 1e-5
@@ -75,8 +75,7 @@ def _separable_sum(x: Tensor, weight: Callable[[Tensor], Tensor | float], window
 
     Two products with banded matrices: on CPU about twenty times faster than the depthwise convolution.
     """
-    rows = _band(x.shape[2], weight, window, x.dtype)
-    columns = _band(x.shape[3], weight, window, x.dtype)
+    rows, columns = (_band(size, weight, window, x.dtype) for size in shape_of(x)[2:])
     return paddle.matmul(rows, paddle.matmul(x, columns))
 
 
