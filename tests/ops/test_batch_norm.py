@@ -145,7 +145,7 @@ def test_hooks_and_other_norms_are_called():
 
 BAD = {
     "x must be a floating": {"x": paddle.ones([2, 3, 4, 4], "int32")},
-    "not empty": {"x": paddle.ones([0, 3, 4, 4])},
+    "with channels and pixels": {"x": paddle.ones([2, 3, 0, 4])},
     "got str": {"x": "image"},
     "weight must be": {"weight": paddle.ones([4])},
     "bias must be": {"bias": None},
