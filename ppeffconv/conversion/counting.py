@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from paddle import nn
 
 from ..models import Profile, profile
-from ..utils.numbers import is_size
+from ..utils.messages import brief
+from ..utils.numbers import is_shape
 from .plan import Plan
 
 # what a forward raises on an input that it does not take
@@ -22,8 +23,8 @@ def count(
     Raises:
         ValueError: the network does not take ``input_shape``, or no longer runs with its new layers.
     """
-    if input_shape is not None and (len(input_shape) not in (3, 4) or not all(map(is_size, input_shape))):
-        raise ValueError(f"convert: input_shape must be (C, H, W), each an integer >= 1, got {tuple(input_shape)}")
+    if input_shape is not None and not is_shape(input_shape, 3, 4):
+        raise ValueError(f"convert: input_shape must be (C, H, W), each an integer >= 1, got {input_shape!r}")
     convs = (site.layer for site in plan.sites if isinstance(site.layer, nn.Conv2D))
     shape = (getattr(next(convs, None), "_in_channels", 3), 224, 224) if input_shape is None else tuple(input_shape)
     try:
@@ -45,9 +46,3 @@ def count(
 def macs_of(counted: Profile, name: str) -> int:
     """Multiply-adds of a layer and what is inside it."""
     return sum(row.macs for row in counted.layers if not name or row.name == name or row.name.startswith(f"{name}."))
-
-
-def brief(error: Exception) -> str:
-    """The line of the message that says what is wrong, out of Paddle's C++ trace."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return next((line for line in lines if "Error" in line or line.startswith("(")), lines[0])

@@ -14,7 +14,8 @@ from paddle import nn
 
 from ..models import count_parameters
 from ..registry import check_names
-from .counting import brief, count, macs_of
+from ..utils.messages import brief
+from .counting import count, macs_of
 from .dense import replaced_forward
 from .methods import REWRITES
 from .plan import Plan

@@ -55,9 +55,7 @@ class Chosen:
     """The layers whose names match one of the shell wildcards ``include`` and none of ``exclude``."""
 
     def __init__(self, include: str | Sequence[str], exclude: str | Sequence[str]) -> None:
-        self.include, self.exclude = (
-            (patterns,) if isinstance(patterns, str) else tuple(patterns) for patterns in (include, exclude)
-        )
+        self.include, self.exclude = _patterns(include, "include"), _patterns(exclude, "exclude")
 
     def check(self, names: Sequence[str]) -> None:
         """Raise ValueError for a pattern that matches none of the ``names``: it is probably misspelt."""
@@ -74,3 +72,10 @@ class Chosen:
         if any(fnmatchcase(name, pattern) for pattern in self.exclude):
             return "excluded"
         return None if any(fnmatchcase(name, pattern) for pattern in self.include) else "not included"
+
+
+def _patterns(given: str | Sequence[str], argument: str) -> tuple[str, ...]:
+    patterns = (given,) if isinstance(given, str) else given
+    if not isinstance(patterns, (tuple, list)) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise ValueError(f"convert: {argument} must be a wildcard or a list of them, got {given!r}")
+    return tuple(patterns)

@@ -9,6 +9,7 @@ from paddle import Tensor
 
 from ..layers import VersatileConv2D, build_conv
 from ..layers.slot import Slot
+from ..layers.versatile import check_channel_window
 from .dense import IMAGE_CHANNELS, put, weight_of
 from .plan import StandIn, match
 from .sites import Site
@@ -18,6 +19,7 @@ CHANNEL_ARGUMENTS = ("delta", "g", "channel_mode")
 
 def to_versatile(site: Site, slot: Slot, **kwargs: Any) -> StandIn:
     """VersatileConv2D with fitted filters; ValueError with the reason if it cannot stand there or saves nothing."""
+    check_channel_window(**kwargs)
     if slot.in_channels <= IMAGE_CHANNELS:  # as in the papers' networks: too few channels to leave one out
         kwargs = {key: value for key, value in kwargs.items() if key not in CHANNEL_ARGUMENTS}
     layer = match(build_conv("versatile", **slot.arguments(), **kwargs), site.layer)

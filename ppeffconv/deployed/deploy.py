@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from types import MethodType
 from typing import Any
 
+import numpy as np
 import paddle
 from paddle import Tensor, nn
 
+from ..utils.numbers import is_size
 from .fold import NotLowerable
 from .islands import Islands
 from .layer import Deployed
 from .lower import input_channels, lower
 from .precision import choose
-from .report import DeployReport, timing
+from .report import DeployReport, as_images, timing
 from .trial import Trial
 
 
@@ -59,7 +61,7 @@ def deploy(
         ValueError: an unknown argument, a network that cannot be copied, or one that does not take ``example``.
     """
     net = bare(net, "deploy")
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+    if not is_size(seed, 0) or seed >= 2**31:
         raise ValueError(f"deploy: seed must be an integer in [0, 2^31), got {seed!r}")
     dtype = choose(dtype, backend, "deploy")
     if is_deployed(net):
@@ -103,10 +105,15 @@ def report(net: nn.Layer) -> DeployReport:
     return DeployReport([net.part]) if isinstance(net, Deployed) else net.deploy_report
 
 
-def _report(self: nn.Layer, on: Tensor | None = None, rounds: int = 5) -> str:
+def _report(self: nn.Layer, on: Tensor | np.ndarray | None = None, rounds: int = 5) -> str:
     """As `Deployed.report`, of a network in parts: what became of what, and for images [N, C, H, W] the time."""
-    lines = [str(self.deploy_report)]
-    if isinstance(on, Tensor):
+    lines, on = [str(self.deploy_report)], as_images(on)
+    if on is not None and not isinstance(on, Tensor):
+        raise ValueError(
+            f"report: of a network in parts give images [N, C, H, W], got {on!r}; for the multiply-adds of a shape, "
+            "ppeffconv.profile of the network that it was made of"
+        )
+    if on is not None:
         with paddle.no_grad():
             lines.append(timing(lambda: self(on), rounds, len(on)))
     return "\n".join(lines)

@@ -15,10 +15,11 @@ from paddle.jit import not_to_static
 from ..layers.density import LastForward
 from ..ops.backend import BACKENDS, choose_backend
 from ..ops.deployed import deployed, hold
+from ..utils.messages import brief
 from . import reference
 from .outputs import BEHIND, RETURNS
 from .program import Program
-from .report import Part, cost, timing
+from .report import Part, as_images, cost, timing
 
 
 class Weight(paddle.Tensor):
@@ -128,7 +129,7 @@ class Deployed(nn.Layer):
             self._packed.become(self, digest.hexdigest(), seen)
         return self._packed.uid
 
-    def report(self, on: Sequence[int] | Tensor | None = None, rounds: int = 5) -> str:
+    def report(self, on: Sequence[int] | Tensor | np.ndarray | None = None, rounds: int = 5) -> str:
         """What was fused and what was not.
 
         Args:
@@ -136,7 +137,7 @@ class Deployed(nn.Layer):
                 masks' densities, the multiply-adds at these, and milliseconds by the clock, side by side.
             rounds: forwards that are timed, after one that is not.
         """
-        lines = [str(self.part)]
+        lines, on = [str(self.part)], as_images(on)
         if isinstance(on, Tensor):
             took = timing(lambda: self(on), rounds, len(on))  # first, for its masks' densities
             lines += [cost(self.program, on.shape[1:], self.densities), took]
@@ -169,7 +170,10 @@ class _Packed:
 
 @not_to_static
 def _run_engine(x: Tensor, weights: list[Tensor], program: Program, uid: str) -> tuple[list[Tensor], Any]:
-    outputs = deployed(x, weights, program.text, uid)
+    try:
+        outputs = deployed(x, weights, program.text, uid)
+    except OSError as error:  # Paddle's class for what a kernel says
+        raise ValueError(f"a deployed network fails on images {list(x.shape)}: {brief(error)}") from error
     count = len(program.outputs)
     return outputs[:count], outputs[count] if program.masks else []
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..registry import did_you_mean
+from ..utils.numbers import is_shape
 from .shapes import Shape, infer, macs
 from .steps import Step, parse_step
 
@@ -141,9 +142,9 @@ class Program:
 
 
 def _batched(input_shape: Sequence[int]) -> tuple[int, int, int, int]:
-    shape = tuple(int(size) for size in input_shape)
-    if len(shape) not in (3, 4) or min(shape) < 1:
-        raise ValueError(f"an input shape is (C, H, W) or (N, C, H, W) of positive integers, got {tuple(input_shape)}")
+    if not is_shape(input_shape, 3, 4):
+        raise ValueError(f"an input shape is (C, H, W) or (N, C, H, W) of positive integers, got {input_shape!r}")
+    shape = tuple(map(int, input_shape))
     return (1, *shape) if len(shape) == 3 else shape
 
 

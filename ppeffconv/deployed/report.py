@@ -7,7 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+import paddle
+
+from ..utils.numbers import is_size
 from ..utils.runtime import threads
 from .program import Program
 from .steps import Step
@@ -111,8 +116,15 @@ def cost(program: Program, input_shape: Sequence[int], densities: Mapping[str, f
     return line
 
 
+def as_images(value: Any) -> Any:
+    """A tensor of an array, which may be images; any other value, and an array that may be a shape, as it is."""
+    return paddle.to_tensor(value) if isinstance(value, np.ndarray) and value.ndim > 1 else value
+
+
 def timing(forward: Callable[[], object], rounds: int, batch: int) -> str:
     """A line about the time of a forward: the median of some, after one that is not counted."""
+    if not is_size(rounds):
+        raise ValueError(f"report: rounds must be an integer >= 1, got {rounds!r}")
     forward()
     took = []
     for _ in range(rounds):

@@ -16,7 +16,9 @@ from paddle import Tensor, nn
 from ..accelerate import accelerate
 from ..utils.messages import brief
 from ..utils.nested import leaves
+from ..utils.numbers import is_shape
 from .program import Program
+from .report import as_images
 
 SIDES = (224, 32, 28, 64, 128, 299, 512)
 """Heights and widths of images that are tried, in this order, on a network of which no input is known."""
@@ -181,15 +183,13 @@ def _note(calls: list[Call], layer: nn.Layer, args: tuple[Any, ...], kwargs: dic
 
 def _arguments(example: Any) -> tuple[Any, ...]:
     """The arguments that ``example`` stands for."""
-    if isinstance(example, np.ndarray):
-        return (paddle.to_tensor(example),)
-    if isinstance(example, Tensor):
-        return (example,)
+    if isinstance(example, (Tensor, np.ndarray)):
+        return (as_images(example),)
     if not isinstance(example, (tuple, list)) or not example:
         raise ValueError(f"deploy: example must be a shape, a tensor or a tuple of them, got {example!r}")
-    if not all(isinstance(size, (int, np.integer)) and not isinstance(size, bool) for size in example):
-        return tuple(example)
-    if len(example) not in (3, 4) or min(example) < 1:
+    if not all(isinstance(size, (int, float, np.number)) for size in example):
+        return tuple(map(as_images, example))
+    if not is_shape(example, 3, 4):
         raise ValueError(f"deploy: an example's shape is (C, H, W) or (N, C, H, W), each >= 1, got {tuple(example)}")
     shape = (1, *example)[-4:]
     return (paddle.to_tensor(np.random.default_rng(0).standard_normal(shape).astype("float32")),)

@@ -17,8 +17,9 @@ from ..deployed.islands import GAIN
 from ..deployed.precision import choose
 from ..deployed.trial import race
 from ..utils.logger import get_logger
+from ..utils.messages import brief
 from ..utils.modes import eval_mode
-from ..utils.numbers import is_size
+from ..utils.numbers import is_shape, is_size
 from . import bundle
 from .facts import describe, own_facts, report, smallest_size
 from .loadback import Check, compare, confirmed_size, try_images
@@ -85,7 +86,7 @@ def export(
         _check_dtype(form, deploy, onnx)
         check = Check(net, form, input_shape, fixed_size)
         facts = own_facts(info) | _save(form, draft, input_shape, fixed_size, deploy, measure)
-        predictor = Predictor(draft)
+        predictor = _reopened(draft)
         facts["accuracy"] = compare(predictor.run, check, "the exported program")
         facts["report"] = report(net, form, input_shape, predictor.densities) | {"measured": facts.pop("measured")}
         facts["smallest_size"] = confirmed_size(predictor, check, facts["smallest_size"])
@@ -118,7 +119,7 @@ def _save(
     with tempfile.TemporaryDirectory() as scratch:
         stock = write(Path(scratch), False)
         images = np.random.default_rng(0).standard_normal((1, *input_shape)).astype("float32")
-        predictors = [Predictor(folder) for folder in (draft, scratch)]
+        predictors = [_reopened(Path(folder)) for folder in (draft, scratch)]
         ours, paddles = race(*(lambda one=one: one.run(images) for one in predictors))
         told = f"{ours:.2f} ms with programs, {paddles:.2f} ms by Paddle's own operators"
         if ours <= GAIN * paddles:
@@ -129,9 +130,18 @@ def _save(
         return stock | {"measured": f"a stock export, because it is faster: {told}"}
 
 
+def _reopened(draft: Path) -> Predictor:
+    """The predictor of what was saved; Paddle does not say whether all of it could be written."""
+    try:
+        return Predictor(draft)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RuntimeError(
+            f"what was saved cannot be read back ({brief(error)}): is the disk full? Nothing was exported"
+        ) from error
+
+
 def _check_arguments(input_shape: Sequence[int], seed: int) -> None:
-    listed = isinstance(input_shape, (tuple, list, np.ndarray))
-    if not listed or len(input_shape) != 3 or not all(map(is_size, input_shape)):
+    if not is_shape(input_shape, 3):
         raise ValueError(f"input_shape must be (C, H, W), each an integer >= 1, got {input_shape!r}")
     if not is_size(seed, 0) or seed >= 2**31:
         raise ValueError(f"seed must be an integer in [0, 2^31), got {seed!r}")
@@ -169,6 +179,10 @@ def _check_dtype(form: nn.Layer, deploy: bool, with_onnx: bool) -> None:
 
 def _add_onnx(form: nn.Layer, draft: Path, input_shape: Sequence[int], fixed_size: bool, check: Check) -> dict:
     with tempfile.TemporaryDirectory() as scratch:
-        Traced(form, engine=False, densities=False).save(Path(scratch) / "model", input_shape, fixed_size)
+        traced = Traced(form, engine=False, densities=False)
+        traced.save(Path(scratch) / "model", input_shape, fixed_size)
         convert(Path(scratch), draft / bundle.ONNX)
-    return compare(runner(draft / bundle.ONNX), check, "the ONNX model in onnxruntime")
+    run = runner(draft / bundle.ONNX)
+    return compare(
+        lambda images: bundle.as_returned(traced.returns, run(images)), check, "the ONNX model in onnxruntime"
+    )

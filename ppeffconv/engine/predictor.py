@@ -14,10 +14,11 @@ from ..deployed.program import VERSION
 from ..ops import deployed, loader
 from ..utils import cores
 from ..utils.messages import brief
-from ..utils.nested import rebuild
 from ..utils.numbers import is_size
 from ..utils.runtime import restore_threads
 from . import bundle
+
+MOST_THREADS = 1024  # each has memory of its own
 
 
 class Predictor:
@@ -41,12 +42,14 @@ class Predictor:
         FileNotFoundError: there is no exported network, or a file of it is missing.
         RuntimeError: the folder is of another version, a file was changed, or the compiled kernels are needed and not
             there.
-        ValueError: ``threads`` is no positive integer.
+        ValueError: ``threads`` is no integer from 1 to 1024, or ``path`` is no path.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
-        if threads is not None and not is_size(threads):
-            raise ValueError(f"threads must be an integer >= 1, or None for one on each core; got {threads!r}")
+        if threads is not None and not (is_size(threads) and threads <= MOST_THREADS):
+            raise ValueError(
+                f"threads must be an integer >= 1 and <= {MOST_THREADS}, or None for one on each core; got {threads!r}"
+            )
         self.info: dict[str, Any] = bundle.read(path)
         _check_versions(self.info, Path(path))
         if self.info["engine"]:
@@ -57,6 +60,8 @@ class Predictor:
         # oneDNN, which Paddle 3.3.1 would turn on, hands custom ops tensors in layouts that they do not know, and fails
         # at nearest interpolation
         config.disable_mkldnn()
+        # of two outputs that are computed alike it drops one
+        config.delete_pass("common_subexpression_elimination_pass")
         config.disable_glog_info()
         config.set_cpu_math_library_num_threads(threads or cores.threads())
         self._predictor = inference.create_predictor(config)
@@ -92,8 +97,7 @@ class Predictor:
                 raise RuntimeError(self._failure(images, "its output is NaN"))
             if self.info["masks"]:
                 self.densities = dict(zip(self.info["masks"], map(float, outputs.pop())))
-        returns = self.info["returns"]
-        return outputs if returns == "list" else rebuild(0 if returns == "array" else returns, outputs)
+        return bundle.as_returned(self.info["returns"], outputs)
 
     def _failure(self, images: np.ndarray, reason: str) -> str:
         return (
@@ -106,8 +110,7 @@ class Predictor:
         wanted = [channels, *size] if self.info["fixed_size"] else [channels, "H", "W"]
         fits = isinstance(images, np.ndarray) and images.dtype == np.float32 and images.ndim == 4
         if not fits or any(isinstance(n, int) and n != got for n, got in zip(wanted, images.shape[1:])):
-            got = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images).__name__
-            raise ValueError(f"expected a float32 array [N, {', '.join(map(str, wanted))}], got {got}")
+            raise ValueError(f"expected a float32 array [N, {', '.join(map(str, wanted))}], got {_told(images)}")
         if len(images) == 0:
             raise ValueError("expected at least one image, got an empty batch")
         height, width = self.info["smallest_size"]
@@ -115,6 +118,16 @@ class Predictor:
             raise ValueError(f"expected images of at least {height}x{width}, got {images.shape[2]}x{images.shape[3]}")
         if not np.isfinite(images).all():
             raise ValueError("the images hold NaN or infinity, and ReLU would hide it in the result")
+
+
+def _told(images: Any) -> str:
+    """What somebody gave in place of an array in float32, and how it becomes one."""
+    if isinstance(images, paddle.Tensor):
+        return "a tensor of Paddle: images.numpy() makes an array of it"
+    if not isinstance(images, np.ndarray):
+        return type(images).__name__
+    told = f"{images.dtype} {list(images.shape)}"
+    return told if images.dtype == np.float32 else f"{told}: convert with images.astype('float32')"
 
 
 def missing_engine() -> str:

@@ -13,12 +13,11 @@ from paddle.jit import not_to_static
 from paddle.jit.dy2static import parameter_recorder
 
 from ..deployed import Deployed
+from ..deployed.trial import FAILURES
 from ..utils.messages import brief
-from ..utils.nested import structure
+from ..utils.nested import rebuild, structure
 
 INPUT = "images"
-# what Paddle raises for code that it cannot trace
-TRACING_ERRORS = (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, IndexError, KeyError, OSError)
 
 
 def deployed_layers(net: nn.Layer) -> list[Deployed]:
@@ -60,12 +59,14 @@ class Traced(nn.Layer):
         self.returns = "array"
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        return self._collect(self.net(images))
+        return self._collect(self.net(images), images)
 
     @not_to_static
-    def _collect(self, outputs: Any) -> list[Tensor]:
+    def _collect(self, outputs: Any, images: Tensor) -> list[Tensor]:
         flat: list[Tensor] = []
         form = structure(outputs, flat.append)
+        flat, places = _distinct(flat, images)
+        form = rebuild(form, places)
         self.returns = "array" if form == 0 else "list" if form == [*range(len(flat))] else form
         if self.masks:
             flat.append(paddle.concat([part for layer in self._programs for part in layer.traced_densities]))
@@ -76,13 +77,16 @@ class Traced(nn.Layer):
 
         Raises:
             RuntimeError: it cannot be traced.
+            OSError: it cannot be written.
         """
         size = list(input_shape[1:]) if fixed_size else [None, None]
         spec = paddle.static.InputSpec([None, input_shape[0], *size], "float32", name=INPUT)
         try:
             with self._recording(), _forgotten_traces(), _unknown_sizes(self.net), paddle.no_grad():
                 paddle.jit.save(self, str(prefix), input_spec=[spec])
-        except TRACING_ERRORS as error:
+        except FAILURES as error:
+            if isinstance(error, OSError) and error.errno:  # of the system, not of the network
+                raise
             remedy = "" if fixed_size else "; if it needs one image size, export(..., fixed_size=True)"
             raise RuntimeError(f"Paddle cannot trace the network ({brief(error)}){remedy}") from error
 
@@ -99,6 +103,20 @@ class Traced(nn.Layer):
             for layer, backend, kind in before:
                 layer.traced_backend, layer.__class__ = backend, kind
                 vars(layer).pop("traced_densities", None)
+
+
+def _distinct(outputs: list[Tensor], images: Tensor) -> tuple[list[Tensor], list[int]]:
+    """Each output once, and where in these each of all is: Paddle Inference loses a second name of one value, and an
+    output that is the input needs another name than that.
+    """
+    distinct: list[Tensor] = []
+    places = []
+    for value in outputs:
+        same = (place for place, other in enumerate(distinct) if value.is_same(other))
+        places.append(next(same, len(distinct)))
+        if places[-1] == len(distinct):
+            distinct.append(value)
+    return [paddle.assign(value) if value.is_same(images) else value for value in distinct], places
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from paddle.jit import not_to_static
 
 from .. import ops
 from ..ops.primitives import global_mean, has_size, shape_of
+from ..utils.numbers import is_number, is_size
 from .conv import Conv2D, check_channels, check_input
 
 RELU_GAIN = math.sqrt(2.0)
@@ -252,9 +253,9 @@ def _check_module(layer: str, channels: int, kernel_size: int, heads: int, se_ra
     if not isinstance(kernel_size, int) or kernel_size < 3 or kernel_size % 2 == 0:
         # one tap minus its own mean is zero, so FilterNorm leaves nothing of a 1x1 kernel
         raise ValueError(f"{layer}: kernel_size must be odd and at least 3, got {kernel_size!r}")
-    if not isinstance(heads, int) or heads < 1 or channels % heads:
+    if not is_size(heads) or channels % heads:
         raise ValueError(f"{layer}: heads must divide channels={channels}, got {heads!r}")
-    if not se_ratio > 0:
+    if not is_number(se_ratio) or not se_ratio > 0:
         raise ValueError(f"{layer}: se_ratio must be positive, got {se_ratio!r}")
     if mode not in ops.DDF_MODES:
         raise ValueError(f"{layer}: mode must be 'mul' or 'add', got {mode!r}")

@@ -6,6 +6,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from ..utils.numbers import is_number, is_size
 from .conv import Conv2D, check_channels, check_input
 from .norm import BatchNorm2D, norm_blend
 
@@ -46,11 +47,11 @@ class SPConv2D(nn.Layer):
         check_channels(in_channels, out_channels)
         if in_channels < 2:
             raise ValueError(f"SPConv2D splits its input and needs in_channels >= 2, got {in_channels}")
-        if not 0 < ratio < 1:
+        if not is_number(ratio) or not 0 < ratio < 1:
             raise ValueError(f"SPConv2D: ratio must lie between 0 and 1 (both excluded), got {ratio!r}")
         if stride not in (1, 2):
             raise ValueError(f"SPConv2D: stride must be 1 or 2, got {stride!r}")
-        if not isinstance(groups, int) or groups < 1:
+        if not is_size(groups):
             raise ValueError(f"SPConv2D: groups must be a positive integer, got {groups!r}")
         self.in_channels, self.stride = in_channels, stride
         self.representative = min(max(int(ratio * in_channels), 1), in_channels - 1)

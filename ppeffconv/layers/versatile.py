@@ -10,9 +10,20 @@ from paddle import ParamAttr, Tensor, nn
 from ..ops import conv2d, nested_conv2d
 from ..ops.primitives import add_bias, channels
 from ..ops.reference_nested import centre, nested_filters
+from ..utils.numbers import is_size
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 
 CHANNEL_MODES = ("paper", "reference")
+
+
+def check_channel_window(delta: int = 0, g: int = 1, channel_mode: str = "paper") -> None:
+    """Raise ValueError for arguments that suit no number of channels."""
+    if channel_mode not in CHANNEL_MODES:
+        raise ValueError(f"VersatileConv2D: channel_mode must be 'paper' or 'reference', got {channel_mode!r}")
+    if not is_size(delta, 0):
+        raise ValueError(f"VersatileConv2D: delta must lie in [0, in_channels), got {delta!r}")
+    if not is_size(g) or delta % g:
+        raise ValueError(f"VersatileConv2D: g must be a positive divisor of delta={delta}, got {g!r}")
 
 
 class VersatileConv2D(nn.Layer):
@@ -77,12 +88,9 @@ class VersatileConv2D(nn.Layer):
         self.bias = None if bias_attr is False else self.create_parameter([out_channels], attr=bias_attr, is_bias=True)
 
     def _check_channel_window(self, delta: int, g: int, channel_mode: str) -> None:
-        if channel_mode not in CHANNEL_MODES:
-            raise ValueError(f"VersatileConv2D: channel_mode must be 'paper' or 'reference', got {channel_mode!r}")
-        if not isinstance(delta, int) or not 0 <= delta < self.in_channels:
+        check_channel_window(delta, g, channel_mode)
+        if delta >= self.in_channels:
             raise ValueError(f"VersatileConv2D: delta must lie in [0, in_channels={self.in_channels}), got {delta!r}")
-        if not isinstance(g, int) or g < 1 or delta % g:
-            raise ValueError(f"VersatileConv2D: g must be a positive divisor of delta={delta}, got {g!r}")
         if delta and self.groups > 1:
             raise ValueError(
                 f"VersatileConv2D: channel sharing (delta={delta}) is not defined for groups={self.groups}; "

@@ -10,6 +10,7 @@ from paddle import nn
 from paddle.vision.ops import DeformConv2D
 
 from ..utils.modes import eval_mode
+from ..utils.numbers import is_shape
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,15 @@ def profile(net: nn.Layer, input_shape: Sequence[int]) -> Profile:
         input_shape: (C, H, W), or (N, C, H, W) of which the batch size is ignored; (N, C, T, H, W) for videos.
 
     Raises:
-        ValueError: input_shape is not of three to five positive integers.
+        ValueError: input_shape is not of three to five positive integers, or ``net`` is no layer.
     """
-    shape = [int(size) for size in input_shape]
-    if not 3 <= len(shape) <= 5 or min(shape) < 1:
+    if not isinstance(net, nn.Layer):
+        raise ValueError(f"profile: net must be a paddle.nn.Layer, got {type(net).__name__}")
+    if not is_shape(input_shape, 3, 4, 5):
         raise ValueError(
-            f"profile: input_shape must be (C, H, W) or (N, C, T, H, W) of positive integers, got {tuple(input_shape)}"
+            f"profile: input_shape must be (C, H, W) or (N, C, T, H, W) of positive integers, got {input_shape!r}"
         )
+    shape = [int(size) for size in input_shape]
     rows: list[LayerProfile] = []
     counted: set[int] = set()
 

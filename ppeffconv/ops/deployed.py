@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from paddle import Tensor
 from paddle._C_ops import _run_custom_op
 
+from ..utils.numbers import is_size
 from . import loader
 
 MOST_OUTPUTS = 8
@@ -123,10 +124,10 @@ def limit_memory(size: int) -> None:
         size: bytes; by default $PPEFFCONV_MEMORY megabytes, else 2048.
 
     Raises:
-        ValueError: it is negative.
+        ValueError: it is no integer >= 0.
     """
-    if size < 0:
-        raise ValueError(f"limit_memory: the size must be >= 0 bytes, got {size}")
+    if not is_size(size, 0):
+        raise ValueError(f"limit_memory: the size must be an integer >= 0, in bytes, got {size!r}")
     if engine := _engine():
         engine.ppeffconv_limit_memory(ctypes.c_int64(size))
 

@@ -19,6 +19,7 @@ from . import build
 PREFIX = "ppeffconv_"  # of the ops' names in Paddle's own registry
 MODES = ("auto", "cpu", "cuda", "reference")
 INSTRUCTIONS = ("generic", "avx2", "avx512")  # in the order of instructions.cc
+MOST_MEGABYTES = 1 << 30  # whose bytes the kernels can count
 HINT = "`python -m ppeffconv.ops build` compiles them, `python -m ppeffconv.ops` says more"
 
 
@@ -72,8 +73,9 @@ def _load() -> Library:
     try:
         if (wanted := os.environ.get("PPEFFCONV_CPU")) and wanted not in INSTRUCTIONS:
             raise ValueError(f"PPEFFCONV_CPU must be one of {', '.join(INSTRUCTIONS)}, got {wanted!r}")
-        if (megabytes := os.environ.get("PPEFFCONV_MEMORY")) and not megabytes.isdecimal():
-            raise ValueError(f"PPEFFCONV_MEMORY must be a number of megabytes, got {megabytes!r}")
+        megabytes = os.environ.get("PPEFFCONV_MEMORY")
+        if megabytes and not (megabytes.isdecimal() and int(megabytes) <= MOST_MEGABYTES):
+            raise ValueError(f"PPEFFCONV_MEMORY must be megabytes, from 0 to {MOST_MEGABYTES}, got {megabytes!r}")
         path = build.find()
         if path is None:
             return Library(reason=f"the kernels have not been compiled for this Paddle; {HINT}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _NAMED = re.compile(r"(\w+(\.\w+)*(Error|Exception|Warning): |\(\w+\) )\S")
-_PLACE = re.compile(r"\s*\(at /\S+:\d+\)$")
+_BEHIND = re.compile(r"(\s*\(at \S+:\d+\)|\s*\[operator < .* > error\])+$")  # where in Paddle, and in which operator
 
 
 def brief(error: BaseException) -> str:
@@ -16,4 +16,4 @@ def brief(error: BaseException) -> str:
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     named = [line for line in lines if _NAMED.match(line)]
-    return _PLACE.sub("", named[-1] if named else lines[0])
+    return _BEHIND.sub("", named[-1] if named else lines[0])

@@ -34,6 +34,7 @@ class Around(nn.Layer):
         (nn.Conv2D(3, 4, 1), {"dtype": None}, "dtype must be one of float32, bfloat16, auto, got None"),
         (nn.Conv2D(3, 4, 1), {"seed": -1}, r"seed must be an integer in \[0, 2\^31\), got -1"),
         (nn.Conv2D(3, 4, 1), {"seed": 1.0}, r"seed must be an integer in \[0, 2\^31\), got 1.0"),
+        (nn.Conv2D(3, 4, 1), {"seed": True}, r"seed must be an integer in \[0, 2\^31\), got True"),
         (nn.Conv2D(3, 4, 1), {"backend": "gpu"}, "backend must be one of"),
     ],
 )
@@ -81,6 +82,21 @@ def test_a_report_that_the_network_has_stays():
     deployed = ppeffconv.deploy(Reporter(), measure=False)
     assert deployed.report() == "its own"
     assert len(report(deployed).parts) == 1
+
+
+def test_a_report_with_what_it_cannot_use():
+    whole, parts = ppeffconv.deploy(create("resnet20")), ppeffconv.deploy(trained(Around()))
+    array = np.ones((2, 3, 8, 8), "float32")
+    for deployed in (whole, parts):
+        assert "per image), median of 1 with" in deployed.report(array, 1)
+        for rounds in (0, 1.5, None):
+            with pytest.raises(ValueError, match="rounds must be an integer >= 1, got"):
+                deployed.report(array, rounds)
+    for wrong in ((3, 8.0, 8), (8, 8), "8", 8):
+        with pytest.raises(ValueError, match="an input shape is"):
+            whole.report(wrong)
+        with pytest.raises(ValueError, match=r"give images \[N, C, H, W\], got .* ppeffconv.profile"):
+            parts.report(wrong)
 
 
 def test_report_of_another_network():

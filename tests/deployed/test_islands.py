@@ -317,7 +317,7 @@ def test_on_what_it_is_tried():
     for example, told in (((1, 20, 20), "[1, 1, 20, 20]"), (paddle.rand([3, 1, 20, 20]), "[3, 1, 20, 20]")):
         deployed = ppeffconv.deploy(Fixed(20), measure=False, example=example)
         assert (report(deployed).tried, len(report(deployed).parts)) == (f"tried on {told}", 1)
-    deployed = ppeffconv.deploy(Fixed(28, 2), measure=False, example=(x, x))
+    deployed = ppeffconv.deploy(Fixed(28, 2), measure=False, example=(x, x.numpy()))
     assert report(deployed).tried == "tried on [2, 1, 28, 28], [2, 1, 28, 28]"
     assert isinstance(deployed.body, Deployed)
 
@@ -329,7 +329,7 @@ def test_without_an_input_nothing_is_replaced():
     assert deployed.report().endswith("; give example=")
     with pytest.raises(ValueError, match=r"does not take the example: on \[1, 1, 8, 8\] it fails: \(InvalidArgument\)"):
         ppeffconv.deploy(Fixed(19), example=(1, 8, 8))
-    for example in ("224", (1, 0, 8), (8, 8), 224):
+    for example in ("224", (1, 0, 8), (8, 8), (1, 19.0, 19), 224):
         with pytest.raises(ValueError, match="deploy: (an )?example"):
             ppeffconv.deploy(Fixed(19), example=example)
 

@@ -123,6 +123,14 @@ def test_bad_input(octave, x, message):
         ppeffconv.deploy(octave)(x)
 
 
+@pytest.mark.skipif("deployed" not in ppeffconv.ops.loader.library().ops, reason="kernels not compiled")
+def test_images_that_are_too_small():
+    deployed = ppeffconv.deploy(nn.Sequential(nn.Conv2D(3, 4, 3), nn.ReLU()))
+    with pytest.raises(ValueError, match=r"fails on images \[1, 3, 2, 9\]: .*the images are too small") as caught:
+        deployed(paddle.zeros([1, 3, 2, 9]))
+    assert "ppeffconv:0" not in str(caught.value)
+
+
 def test_report(octave):
     deployed = ppeffconv.deploy(octave)
     text = deployed.report((3, 32, 32))

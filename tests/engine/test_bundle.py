@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -117,6 +118,7 @@ def test_a_rename_that_fails_puts_the_earlier_export_back(folder, monkeypatch):
         rename(source, target)
 
     monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(bundle, "_exchange", lambda *folders: False)  # as where the system has no such call
     with pytest.raises(OSError, match="no"), bundle.replacing_folder(folder) as draft:
         bundle.seal(draft, {})
     assert bundle.read(folder) == before
@@ -132,6 +134,29 @@ def test_killed_on_the_way(folder):
     )
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script, str(folder)], check=False)
     assert done.returncode == -signal.SIGKILL
+    assert bundle.read(folder) == before
+
+
+def test_killed_while_it_takes_the_earlier_ones_place(folder):
+    """There is no moment without an export, whatever the call is behind which the process ends."""
+    script = (
+        "import os, signal, sys; from ppeffconv.engine import bundle\n"
+        "def killed(call):\n"
+        "    return lambda *given: call(*given) is not False and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.replace, bundle._exchange = killed(os.replace), killed(bundle._exchange)\n"
+        "with bundle.replacing_folder(sys.argv[1]) as draft:\n"
+        "    bundle.seal(draft, {'new': True})"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script, str(folder)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert bundle.read(folder)["new"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG])
+def test_a_full_disk(folder, number):
+    before = bundle.read(folder)
+    with pytest.raises(RuntimeError, match=f"no room to write {folder}"), bundle.replacing_folder(folder):
+        raise OSError(number, os.strerror(number))
     assert bundle.read(folder) == before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ from ppeffconv.deployed import precision
 from ppeffconv.engine import exporter, loadback
 from ppeffconv.engine.exporter import export
 from ppeffconv.engine.predictor import Predictor
+from ppeffconv.engine.traced import Traced
 from ppeffconv.ops import loader
 from ppeffconv.utils.nested import leaves, structure
 
@@ -328,6 +330,7 @@ class Nested(nn.Layer):
             "none": lambda: (y, None),
             "nested": lambda: [y, (y + 1, y.mean([2, 3]))],
             "tuple": lambda: (y, y + 1),
+            "twice": lambda: {"images": x, "maps": [y + 1, (y + 1, x), y, y]},
             "integers": lambda: (y, y.argmax(1)),
             "number": lambda: (y, 3.0),
             "nothing": lambda: None,
@@ -336,13 +339,13 @@ class Nested(nn.Layer):
 
 
 @pytest.mark.parametrize("deploy", FORMS)
-@pytest.mark.parametrize("kind", ["dict", "none", "nested", "tuple", "integers"])
+@pytest.mark.parametrize("kind", ["dict", "none", "nested", "tuple", "integers", "twice"])
 def test_nested_outputs(tmp_path, kind, deploy):
     net = trained(Nested(kind), 2, SHAPE[1:])
     got = Predictor(export(net, tmp_path / "net", SHAPE, deploy, measure=False)).run(images(2))
     expected = net(paddle.to_tensor(images(2)))
     assert structure(got) == structure(expected)
-    assert isinstance(got, dict if kind == "dict" else list)
+    assert isinstance(got, dict if kind in ("dict", "twice") else list)
     for ours, theirs in zip(leaves(got), leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-4)
 
@@ -352,6 +355,36 @@ def test_nested_outputs(tmp_path, kind, deploy):
 def test_outputs_that_are_no_tensors(tmp_path, kind, what, deploy):
     with pytest.raises(RuntimeError, match=f"the network returns {what}(, and an export only| are no strings)"):
         export(Nested(kind), tmp_path / "net", SHAPE, deploy)
+
+
+def test_a_network_that_returns_its_input(tmp_path):
+    predictor = Predictor(export(nn.Dropout(0.5), tmp_path / "net", SHAPE, deploy=False))
+    np.testing.assert_array_equal(predictor.run(images(2)), images(2))
+
+
+@pytest.mark.parametrize("file", ["model.json", "model.pdiparams"])
+def test_what_paddle_could_not_write_whole(tmp_path, monkeypatch, file):
+    """It does not say so where the disk is full."""
+    real = Traced.save
+
+    def save(self, prefix, *arguments):
+        real(self, prefix, *arguments)
+        os.truncate(prefix.parent / file, (prefix.parent / file).stat().st_size // 2)
+
+    export(Net(), tmp_path / "net", SHAPE, deploy=False)
+    monkeypatch.setattr(Traced, "save", save)
+    with pytest.raises(RuntimeError, match="what was saved cannot be read back .* is the disk full"):
+        export(Net(), tmp_path / "net", SHAPE, deploy=False)
+    assert Predictor(tmp_path / "net").run(images(2)).shape == (2, 5)
+
+
+def test_a_full_disk_is_not_the_networks_fault(tmp_path, monkeypatch):
+    def save(*arguments, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(paddle.jit, "save", save)
+    with pytest.raises(RuntimeError, match=r"no room to write .*net \(No space left on device\): nothing was exported"):
+        export(Net(), tmp_path / "net", SHAPE, deploy=False)
 
 
 def test_out_of_data_parallel(tmp_path):

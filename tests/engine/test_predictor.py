@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import re
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,9 @@ def test_input_is_checked(folder):
     for wrong in (images(1).astype("float64"), images(1)[:, :1], images(1)[0], [1.0]):
         with pytest.raises(ValueError, match=r"expected a float32 array \[N, 2, H, W\], got"):
             predictor.run(wrong)
+    for wrong, advice in ((images(1).astype("int64"), "astype"), (paddle.to_tensor(images(1)), "numpy()")):
+        with pytest.raises(ValueError, match=rf"got .*: .*images\.{re.escape(advice)}"):
+            predictor.run(wrong)
     with pytest.raises(ValueError, match="empty batch"):
         predictor.run(images(0))
     with pytest.raises(ValueError, match="at least 1x1, got 0x7"):
@@ -54,8 +58,8 @@ def test_number_of_threads(folder):
     for threads in (1, 2):
         assert np.isfinite(Predictor(folder, threads).run(images(1))).all()
     assert np.isfinite(Predictor(folder, np.int64(1)).run(images(1))).all()
-    for wrong in (0, -1, 1.5, 2.0, "2", True, [2]):
-        with pytest.raises(ValueError, match=r"threads must be an integer >= 1, or None for one on each core; got"):
+    for wrong in (0, -1, 1.5, 2.0, "2", True, [2], 100_000):
+        with pytest.raises(ValueError, match=r"threads must be an integer >= 1 and <= 1024, or None .* got"):
             Predictor(folder, threads=wrong)
 
 

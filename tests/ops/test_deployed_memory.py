@@ -84,8 +84,9 @@ def test_the_limit():
             got = by_engine(program, x)
             assert memory().kept <= memory().limit == limit
             assert all(np.array_equal(a, b) for a, b in zip(got, expected))
-    with pytest.raises(ValueError, match="must be >= 0 bytes, got -1"):
-        limit_memory(-1)
+    for wrong in (-1, 1.5, None, "1G"):
+        with pytest.raises(ValueError, match="must be an integer >= 0, in bytes, got"):
+            limit_memory(wrong)
 
 
 def test_the_least_recently_used_goes_first():

@@ -102,3 +102,9 @@ def test_an_unknown_variant_is_told_and_plain_paddle_runs(monkeypatch):
     library = loader._load()
     assert not library.ops
     assert "PPEFFCONV_CPU must be one of generic, avx2, avx512, got 'avx1024'" in library.reason
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "2 GB", "99999999999999"])
+def test_a_memory_limit_that_is_no_number_of_megabytes(monkeypatch, value):
+    monkeypatch.setenv("PPEFFCONV_MEMORY", value)
+    assert loader._load().reason.startswith("PPEFFCONV_MEMORY must be megabytes, from 0 to")

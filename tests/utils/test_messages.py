@@ -33,7 +33,14 @@ def test_an_error_of_paddles_kernels():
 
 
 @pytest.mark.parametrize(
-    ("error", "text"), [(ValueError("a\nb"), "a"), (KeyError(), "KeyError"), (OSError(2, "no"), "[Errno 2] no")]
+    ("error", "text"),
+    [
+        (ValueError("a\nb"), "a"),
+        (KeyError(), "KeyError"),
+        (OSError(2, "no"), "[Errno 2] no"),
+        (OSError("(External) too small (at ppeffconv:0)\n  [operator < own > error]"), "(External) too small"),
+        (OSError("(External) too small (at /p/a.cc:7) [operator < conv2d > error]"), "(External) too small"),
+    ],
 )
 def test_others(error, text):
     assert brief(error) == text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ppeffconv.utils.numbers import is_size
+from ppeffconv.utils.numbers import is_number, is_shape, is_size
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(3), np.uint8(1)])
@@ -21,3 +21,14 @@ def test_others(value):
 def test_the_least():
     assert is_size(0, minimum=0)
     assert not is_size(3, minimum=4)
+
+
+def test_numbers():
+    assert all(map(is_number, (0, -1.5, np.float32(2), np.int8(1))))
+    assert not any(map(is_number, (True, None, "1", float("nan"), float("inf"), [1], 1j)))
+
+
+def test_shapes():
+    assert all(is_shape(value, 3, 4) for value in ((3, 8, 8), [1, 3, 8, 8], np.array([3, 8, 8])))
+    others = (None, 3, "388", (3, 8), (3, 8.0, 8), (3, 0, 8), (3, True, 8), np.ones((3, 8, 8)), {3: 1, 8: 1, 9: 1})
+    assert not any(is_shape(value, 3, 4) for value in others)
