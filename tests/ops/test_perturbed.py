@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -72,9 +73,21 @@ PERTURBED = {
 }
 
 
+# the tests one after another in one process, and how each ended: pytest's code and its last lines
+RUN = """
+import contextlib, io, json, sys, pytest
+ended = {}
+for test in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = pytest.main(["-q", "-x", "-p", "no:cacheprovider", f"tests/ops/{test}"])
+    ended[test] = [int(code), output.getvalue()[-2000:]]
+print(json.dumps(ended))
+"""
+
+
 @pytest.fixture(scope="module")
-def perturbed(tmp_path_factory):
-    """A copy of the project with perturbed kernels, and the environment in which it runs them."""
+def ended(tmp_path_factory):
+    """The results of the tests by perturbed kernels, in a copy of the project."""
     if not loader.library().ops or build.compiler() is None:
         pytest.skip("kernels not compiled")
     copy = tmp_path_factory.mktemp("perturbed")
@@ -93,16 +106,16 @@ def perturbed(tmp_path_factory):
         "ONEDNN_INCLUDE": str(build.onednn_headers()),
     }
     environment = {**os.environ, **settings}
-    run([sys.executable, "-m", "ppeffconv.ops", "build"], copy, environment, check=True)
-    return copy, environment
+    subprocess.run([sys.executable, "-m", "ppeffconv.ops", "build"], cwd=copy, env=environment, check=True)
+    command = [sys.executable, "-c", RUN, *PERTURBED]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def run(command, folder, environment, check=False):
-    return subprocess.run(command, cwd=folder, env=environment, check=check, capture_output=True, text=True)
-
-
-@pytest.mark.parametrize("test", PERTURBED)
-def test_is_noticed(test, perturbed):
-    done = run([sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/ops/{test}"], *perturbed)
-    assert done.returncode == 1, done.stdout[-2000:]
-    assert "stopping after 1 failures" in done.stdout, done.stdout[-2000:]
+# without the colons, by which pytest-xdist would take the tests for those of several modules
+@pytest.mark.parametrize("test", PERTURBED, ids=lambda test: test.replace("::", " "))
+def test_is_noticed(test, ended):
+    code, output = ended[test]
+    assert code == pytest.ExitCode.TESTS_FAILED, output
+    assert "stopping after 1 failures" in output
