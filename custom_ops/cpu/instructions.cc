@@ -19,6 +19,9 @@ Variant widest() {
 }
 
 Variant choose() {
+#ifdef PPEFFCONV_ONLY
+  return static_cast<Variant>(PPEFFCONV_ONLY);
+#endif
   const char* wanted = std::getenv("PPEFFCONV_CPU");
   if (wanted == nullptr) return widest();
   if (std::strcmp(wanted, "generic") == 0) return kGeneric;
