@@ -33,7 +33,7 @@ train: $(VENV)/.ops
 	$(BIN)/python tools/train.py -c configs/quickstart.yaml
 
 test: $(VENV)/.ready-dev $(VENV)/.ops
-	$(BIN)/python -m pytest -n 2 --dist loadscope --max-worker-restart=0
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart=0
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

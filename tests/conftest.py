@@ -10,6 +10,13 @@ import pytest
 
 from .watchdog import pytest_addoption, pytest_configure, pytest_sessionstart  # noqa: F401 - hooks
 
+# begun first, so that at the end no worker waits long for another
+LONG = ("test_fuzz.py", "test_perturbed.py", "test_processes.py", "test_readme.py", "test_deploy.py", "test_cores.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
+
 
 @pytest.fixture(autouse=True)
 def _seeded():
