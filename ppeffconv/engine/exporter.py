@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from .onnx import convert, require_onnx, runner
 from .predictor import Predictor, require_engine
 from .rng import fixed_seed
 from .traced import Traced, deployed_layers
+
+_ONE_AT_A_TIME = threading.Lock()  # two traces in threads of one process end it
 
 
 class NoDeployFormError(ValueError):
@@ -80,7 +83,7 @@ def export(
     _check_arguments(input_shape, seed)
     dtype, input_shape = choose(dtype, "auto" if deploy else "reference", "export"), tuple(map(int, input_shape))
     _check_means(deploy, dtype, onnx)
-    with eval_mode(net), fixed_seed(0), bundle.replacing_folder(path) as draft:
+    with _ONE_AT_A_TIME, eval_mode(net), fixed_seed(0), bundle.replacing_folder(path) as draft:
         try_images(net, (1, *input_shape))
         form = _form(net, deploy, dtype, seed, input_shape)
         _check_dtype(form, deploy, onnx)

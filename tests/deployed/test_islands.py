@@ -245,7 +245,9 @@ def test_numbers_that_would_change():
     deployed = ppeffconv.deploy(net, measure=False)
     check(net, deployed)
     assert isinstance(deployed.one, Deployed)
-    assert [row.name for row in report(deployed).kept] == ["", "two", "two.0", "two.1"]
+    assert type(deployed.two) is nn.Sequential
+    assert [part.name for part in report(deployed).parts] == ["one", "two.0 to two.2"]
+    assert [row.name for row in report(deployed).kept] == ["", "two"]
     assert "the network's output differs by" in report(deployed).kept[1].reason
 
 
@@ -287,6 +289,53 @@ def test_the_default_measures(own):
     check(own, deployed)
     assert "ms" in deployed.report()
     assert "measured:" in deployed.report(images((2, 3, 32, 32)))
+
+
+def conv_norm_act(inputs: int) -> list[nn.Layer]:
+    return [nn.Conv2D(inputs, 8, 3, padding=1), nn.BatchNorm2D(8), nn.ReLU()]
+
+
+class Taps(nn.Layer):
+    """Takes what is between the layers of an nn.Sequential."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*conv_norm_act(3), nn.Softplus(), *conv_norm_act(8))
+
+    def forward(self, x):
+        features = []
+        for layer in self.body:
+            features.append(x := layer(x))
+        return features[1::4]
+
+
+def test_layers_beside_one_without_a_deploy_form():
+    """What follows one another in an nn.Sequential becomes one program, on either side of it."""
+    net = trained(nn.Sequential(*conv_norm_act(3), *conv_norm_act(8), nn.Softplus(), *conv_norm_act(8)))
+    deployed = ppeffconv.deploy(net, measure=False, example=(3, 16, 16))
+    check(net, deployed)
+    found = report(deployed)
+    assert [(part.name, part.kind, len(part.program.steps)) for part in found.parts] == [
+        ("0 to 5", "6 layers", 2),
+        ("7 to 9", "3 layers", 1),
+    ]
+    assert [str(row) for row in found.kept] == [
+        "the network (Sequential): 6 (Softplus): no deploy form of this class is known"
+    ]
+
+
+def test_layers_between_which_the_network_looks():
+    net = trained(Taps())
+    deployed = ppeffconv.deploy(net, measure=False, example=(3, 16, 16))
+    assert report(deployed).parts == []
+    for ours, theirs in zip(deployed(images((2, 3, 9, 7))), net(images((2, 3, 9, 7))), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5)
+
+
+def test_a_layer_that_is_there_twice_is_in_no_run():
+    shared = nn.Conv2D(8, 8, 3, padding=1)
+    net = trained(nn.Sequential(nn.Softplus(), *conv_norm_act(3), shared, nn.ReLU(), shared, nn.Hardswish()))
+    check(net, ppeffconv.deploy(net, measure=False, example=(3, 16, 16)))
 
 
 def test_parts_that_are_not_called(own):
