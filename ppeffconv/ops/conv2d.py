@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.jit import not_to_static
 
+from ..utils.numbers import as_size, is_size
 from . import loader
 from .backend import choose_backend
 from .precision import as_convolution, mixes
@@ -52,7 +52,7 @@ def conv2d(
     stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
     padding = pair(padding, "padding", minimum=0)
     x, weight = as_convolution(x, weight, groups)
-    check_conv2d("conv2d", x, weight, bias, stride, padding, dilation, groups)
+    groups = check_conv2d("conv2d", x, weight, bias, stride, padding, dilation, groups)
     tensors = (x, weight) if bias is None else (x, weight, bias)
     if choose_backend("conv2d", backend, *tensors) == "cpu":
         return _compiled(tensors, stride, padding, dilation, groups)
@@ -67,21 +67,18 @@ def _compiled(tensors: tuple[Tensor, ...], stride, padding, dilation, groups) ->
     return loader.call(op, *tensors, list(stride), list(padding), list(dilation), groups, need_x, need_weight)[0]
 
 
+@not_to_static  # numbers: nothing to trace
 def pair(value: int | Sequence[int], name: str, minimum: int = 1) -> tuple[int, int]:
     """Return ``value`` as (height, width); ValueError if it is not one or two integers of at least ``minimum``."""
-    values = (value, value) if isinstance(value, int) else value
-    if not isinstance(values, (tuple, list)) or len(values) != 2 or not all(_is_size(v, minimum) for v in values):
+    values = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(values) != 2 or not all(is_size(v, minimum) and v < 2**31 for v in values):
         raise ValueError(f"{name} must be one or two integers >= {minimum}, got {value!r}")
-    return tuple(values)
-
-
-def _is_size(value: Any, minimum: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and minimum <= value < 2**31
+    return int(values[0]), int(values[1])
 
 
 @not_to_static  # pure checks: nothing to trace
-def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None:
-    """Raise ValueError, in the name of ``op``, unless the arguments are those of a convolution."""
+def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> int:
+    """Raise ValueError, in the name of ``op``, unless the arguments are those of a convolution; returns ``groups``."""
     for name, tensor, rank in (("x", x, 4), ("weight", weight, 4), ("bias", bias, 1)):
         if tensor is None and name == "bias":
             continue
@@ -90,8 +87,7 @@ def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None
             raise ValueError(f"{op}: {name} must be a tensor of {rank} dimension{'s' * (rank > 1)}, got {got}")
         if not is_float(tensor) or (tensor.dtype != x.dtype and not (name == "bias" and mixes(tensor, x))):
             raise ValueError(f"{op}: x, weight and bias must share one floating type, got {x.dtype}, {tensor.dtype}")
-    if not _is_size(groups):
-        raise ValueError(f"{op}: groups must be a positive integer, got {groups!r}")
+    groups = as_size(groups, f"{op}: groups")
     (batch, channels, *size), (out, per_group, *kernel) = x.shape, weight.shape
     # -1 is a size that is not known while a graph is traced
     if min(out, per_group) < 1 or out % groups or channels not in (per_group * groups, -1):
@@ -108,3 +104,4 @@ def check_conv2d(op, x, weight, bias, stride, padding, dilation, groups) -> None
     result = [batch, out, *((h + 2 * p - d * (k - 1) - 1) // s + 1 for h, k, s, p, d in sides)]
     if max(batch, 1) * math.prod(result[1:]) >= LARGEST:
         raise ValueError(f"{op}: x {x.shape} padded by {padding} would give an output {result}, too large to exist")
+    return groups

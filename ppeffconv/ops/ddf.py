@@ -5,6 +5,7 @@ from __future__ import annotations
 from paddle import Tensor
 from paddle.jit import not_to_static
 
+from ..utils.numbers import as_size
 from . import loader, reference
 from .backend import choose_backend
 from .precision import as_widest
@@ -45,7 +46,7 @@ def ddf(
         RuntimeError: the backend asked for is not available.
     """
     x, channel_filter, spatial_filter = as_widest(x, channel_filter, spatial_filter)
-    _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode)
+    kernel_size, stride, dilation = _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode)
     stride, dilation = _within(x, stride, dilation)
     taps = channel_filter if channel_filter.ndim == 3 else channel_filter.reshape([0, 0, -1])
     if choose_backend("ddf", backend, x, taps, spatial_filter) != "reference":
@@ -54,14 +55,12 @@ def ddf(
 
 
 @not_to_static  # pure checks: nothing to trace
-def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode) -> None:
+def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mode) -> tuple[int, int, int]:
+    """Raise ValueError unless the arguments fit; returns the numbers among them."""
     if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"ddf: mode must be 'mul' or 'add', got {mode!r}")
-    for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:
-            raise ValueError(f"ddf: {name} must be a positive integer, got {value!r}")
-    if kernel_size % 2 == 0:
-        raise ValueError(f"ddf: kernel_size must be odd, got {kernel_size}")
+    kernel_size = as_size(kernel_size, "ddf: kernel_size", odd=True)
+    stride, dilation = as_size(stride, "ddf: stride"), as_size(dilation, "ddf: dilation")
     _check_tensors(x=x, channel_filter=channel_filter, spatial_filter=spatial_filter)
     if x.ndim != 4 or 0 in x.shape[1:]:
         raise ValueError(f"ddf: x must be [B, C, H, W] and not empty, got shape {list(x.shape)}")
@@ -73,6 +72,7 @@ def _check(x, channel_filter, spatial_filter, kernel_size, stride, dilation, mod
     out = [batch, taps, *(size if size < 0 else (size - 1) // stride + 1 for size in (height, width))]
     if not _fits(spatial_filter, out):
         raise ValueError(f"ddf: spatial_filter must be {out} for x {x.shape}, got {list(spatial_filter.shape)}")
+    return kernel_size, stride, dilation
 
 
 def _check_tensors(**tensors: Tensor) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import paddle
 from paddle import Tensor
 from paddle.jit import not_to_static
 
+from ..utils.numbers import is_number, is_size
 from . import loader, reference
 from .backend import choose_backend
 from .precision import as_widest
@@ -37,7 +36,7 @@ def filter_norm(
     """
     if hasattr(scale, "stop_gradient"):
         logits, scale = as_widest(logits, scale)
-    _check(logits, axis, scale, eps)
+    axis = _check(logits, axis, scale, eps)
     tensors = (logits, scale) if hasattr(scale, "stop_gradient") else (logits,)
     chosen = choose_backend("filter_norm", backend, *tensors)
     if chosen == "cpu" and len(tensors) == 2:
@@ -46,40 +45,39 @@ def filter_norm(
         normal = reference.filter_norm(logits, axis, eps)
         return normal if scale is None else normal * scale
     factor = float(scale) if scale is not None and len(tensors) == 1 else 1.0
-    y = loader.call("filter_norm", logits, axis % logits.ndim, factor, float(eps))[0]
+    y = loader.call("filter_norm", logits, axis, factor, float(eps))[0]
     return y if len(tensors) == 1 else y * scale
 
 
 @not_to_static  # pure checks: nothing to trace
-def _check(logits: Tensor, axis: int, scale: float | Tensor | None, eps: float) -> None:
+def _check(logits: Tensor, axis: int, scale: float | Tensor | None, eps: float) -> int:
+    """Raise ValueError unless the arguments fit; returns the axis, counted from the front."""
     _check_tensor("logits", logits)
-    if isinstance(axis, bool) or not isinstance(axis, int) or not -logits.ndim <= axis < logits.ndim:
+    if not is_size(axis, -logits.ndim) or axis >= logits.ndim:
         raise ValueError(f"filter_norm: axis must be one of the {logits.ndim} of logits {logits.shape}, got {axis!r}")
-    if not _is_number(eps) or eps < 0:
+    axis = int(axis) % logits.ndim
+    if not is_number(eps) or eps < 0:
         raise ValueError(f"filter_norm: eps must be a number >= 0, got {eps!r}")
     if logits.shape[axis] == 0:
         raise ValueError(f"filter_norm: a filter needs taps, got logits {logits.shape} with axis={axis}")
     if scale is None:
-        return
-    if _is_number(scale):
+        return axis
+    if is_number(scale):
         if abs(scale) > paddle.finfo(logits.dtype).max:
             raise ValueError(f"filter_norm: scale must be a number of {logits.dtype}, got {scale!r}")
-        return
+        return axis
     _check_tensor("scale", scale)
-    if logits.ndim != 3 or axis not in (2, -1) or list(scale.shape) != logits.shape[1:]:
+    if logits.ndim != 3 or axis != 2 or list(scale.shape) != logits.shape[1:]:
         raise ValueError(
             "filter_norm: a tensor scale must be [C, T] for logits [N, C, T] with axis=2, "
             f"got {list(scale.shape)} for logits {logits.shape} with axis={axis}"
         )
     if scale.dtype != logits.dtype:
         raise ValueError(f"filter_norm: dtypes must agree, got logits {logits.dtype} and scale {scale.dtype}")
+    return axis
 
 
 def _check_tensor(name: str, tensor: Tensor) -> None:
     if not is_float(tensor):
         got = getattr(tensor, "dtype", type(tensor).__name__)
         raise ValueError(f"filter_norm: {name} must be a tensor of a floating dtype, got {got}")
-
-
-def _is_number(value: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

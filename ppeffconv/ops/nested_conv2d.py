@@ -44,7 +44,7 @@ def nested_conv2d(
     stride, dilation = pair(stride, "stride"), pair(dilation, "dilation")
     padding = pair(padding, "padding", minimum=0)
     x, weight = as_convolution(x, weight, groups)
-    check_conv2d("nested_conv2d", x, weight, None, stride, padding, dilation, groups)
+    groups = check_conv2d("nested_conv2d", x, weight, None, stride, padding, dilation, groups)
     if reference_nested.nested_filters(weight.shape[2:]) == 1:
         return conv2d(x, weight, None, stride, padding, dilation, groups, backend)
     if choose_backend("nested_conv2d", backend, x, weight) == "cpu":

@@ -6,6 +6,7 @@ import paddle
 from paddle import Tensor
 from paddle.jit import not_to_static
 
+from ..utils.numbers import is_size
 from . import loader, reference_octave
 from .backend import choose_backend
 from .precision import as_widest
@@ -49,7 +50,7 @@ def octave_upsample(low: Tensor, size: tuple[int, int] | None = None, backend: s
     """
     _check("octave_upsample", low=low)
     if size is not None:
-        _check_half("octave_upsample", low, size)
+        size = _check_half("octave_upsample", low, size)
     if choose_backend("octave_upsample", backend, low) != "reference":
         return loader.call("octave_upsample", low, *(size or [2 * side for side in low.shape[2:]]))[0]
     return reference_octave.octave_upsample(low, size)
@@ -92,13 +93,15 @@ def _check(op: str, **tensors: Tensor) -> None:
 
 
 @not_to_static
-def _check_half(op: str, low: Tensor, size: tuple[int, int]) -> None:
+def _check_half(op: str, low: Tensor, size: tuple[int, int]) -> tuple[int, int]:
+    """Raise ValueError unless ``low`` is of half the ``size``, which is returned."""
     if not paddle.in_dynamic_mode():
-        return  # while a graph is traced, sizes are not known
-    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(type(s) is int and s < 2**31 for s in size):
+        return size  # while a graph is traced, sizes are not known
+    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(is_size(s) and s < 2**31 for s in size):
         raise ValueError(f"{op}: size must be two integers (H, W), got {size!r}")
     if [(side + 1) // 2 for side in size] != low.shape[2:]:
         raise ValueError(f"{op}: size {tuple(size)} is not the double of low {low.shape}, but for a cropped last pixel")
+    return int(size[0]), int(size[1])
 
 
 @not_to_static

@@ -6,6 +6,8 @@ import paddle
 from paddle import Tensor
 from paddle.jit import not_to_static
 
+from ..utils.numbers import is_size
+
 HALF = (paddle.float16, paddle.bfloat16)
 _CASTABLE = (*HALF, paddle.float32)  # Paddle leaves float64 alone
 
@@ -22,7 +24,7 @@ def as_convolution(x: Tensor, weight: Tensor, groups: int = 1) -> tuple[Tensor, 
 
 
 def _is_depthwise(weight: Tensor, groups: int) -> bool:
-    return isinstance(groups, int) and groups > 1 and list(getattr(weight, "shape", ()))[1:2] == [1]
+    return is_size(groups, 2) and list(getattr(weight, "shape", ()))[1:2] == [1]
 
 
 @not_to_static

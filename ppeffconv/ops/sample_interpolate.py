@@ -6,6 +6,7 @@ import paddle
 from paddle import Tensor
 from paddle.jit import not_to_static
 
+from ..utils.numbers import as_size
 from . import loader, reference_sampling
 from .backend import choose_backend
 from .precision import HALF, as_widest, at_least_float32
@@ -39,7 +40,7 @@ def sample_interpolate(features: Tensor, mask: Tensor, sigma: Tensor, window: in
     """
     if getattr(mask, "dtype", None) in HALF:
         features, mask = as_widest(features, mask)
-    _check(features, mask, window)
+    window = _check(features, mask, window)
     _check_sigma(sigma)
     chosen = choose_backend("sample_interpolate", backend, features, mask)
     too_wide = chosen == "cuda" and backend == "auto" and window > MAX_CUDA_WINDOW
@@ -56,7 +57,7 @@ def kernel_interpolate(features: Tensor, mask: Tensor, kernel: Tensor | None, wi
     Args:
         kernel: [window, window], or None.
     """
-    _check(features, mask, window)
+    window = _check(features, mask, window)
     if kernel is None:
         return reference_sampling.average_interpolate(features, mask, window)
     if list(kernel.shape) != [window, window]:
@@ -72,9 +73,9 @@ def _compiled(features: Tensor, mask: Tensor, sigma: Tensor, window: int) -> Ten
 
 
 @not_to_static
-def _check(features: Tensor, mask: Tensor, window: int) -> None:
-    if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window < 2**31 or window % 2 == 0:
-        raise ValueError(f"sample_interpolate: window must be an odd positive integer, got {window!r}")
+def _check(features: Tensor, mask: Tensor, window: int) -> int:
+    """Raise ValueError unless the arguments fit; returns ``window``."""
+    window = as_size(window, "sample_interpolate: window", odd=True)
     for name, tensor in (("features", features), ("mask", mask)):
         if not hasattr(tensor, "stop_gradient"):
             raise ValueError(f"sample_interpolate: {name} must be a tensor, got {type(tensor).__name__}")
@@ -91,6 +92,7 @@ def _check(features: Tensor, mask: Tensor, window: int) -> None:
     # -1 is a size that is not known while a graph is traced
     if len(got) != 4 or any(a != b and a >= 0 and b >= 0 for a, b in zip(got, expected)):
         raise ValueError(f"sample_interpolate: mask must be {expected} for features {list(features.shape)}, got {got}")
+    return window
 
 
 @not_to_static

@@ -12,10 +12,28 @@ def is_size(value: Any, minimum: int = 1) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= minimum
 
 
+def as_size(value: Any, name: str, minimum: int = 1, odd: bool = False) -> int:
+    """``value`` as an integer of Python's, which is all that kernels and Paddle's layers take.
+
+    Args:
+        name: of the argument, in the error.
+        odd: whether it must be.
+
+    Raises:
+        ValueError: it is no integer, even, less than ``minimum`` or more than 32 bits hold.
+    """
+    if not is_size(value, minimum) or value >= 2**31 or (odd and value % 2 == 0):
+        kind = f"an{' odd' if odd else ''} integer >= {minimum}"
+        if minimum == 1:
+            kind = f"a{'n odd' if odd else ''} positive integer"
+        raise ValueError(f"{name} must be {kind}, got {value!r}")
+    return int(value)
+
+
 def is_number(value: Any) -> bool:
     """Whether ``value`` is a real number, Python's or NumPy's, not infinite; True and False are none."""
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    return real and bool(np.isfinite(value))
+    return real and bool(abs(value) < float("inf"))
 
 
 def is_shape(value: Any, *lengths: int) -> bool:

@@ -79,7 +79,7 @@ def test_channel_filter_may_be_square_or_flat():
     ("change", "message"),
     [
         ({"mode": "max"}, "mode must be 'mul' or 'add'"),
-        ({"kernel_size": 2}, "kernel_size must be odd"),
+        ({"kernel_size": 2}, "kernel_size must be an odd positive integer, got 2"),
         ({"stride": -1}, "stride must be a positive integer"),
         ({"dilation": 0}, "dilation must be a positive integer"),
         ({"x": (2, 3, 4)}, "x must be"),

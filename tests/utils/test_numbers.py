@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ppeffconv.utils.numbers import is_number, is_shape, is_size
+from ppeffconv.utils.numbers import as_size, is_number, is_shape, is_size
 
 
 @pytest.mark.parametrize("value", [1, 7, np.int64(3), np.uint8(1)])
@@ -23,8 +23,28 @@ def test_the_least():
     assert not is_size(3, minimum=4)
 
 
+def test_a_size_is_an_integer_of_python():
+    assert type(as_size(np.int64(3), "stride")) is int
+    assert as_size(0, "padding", minimum=0) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "message"),
+    [
+        (True, {}, "stride must be a positive integer, got True"),
+        (2**31, {}, "stride must be a positive integer, got 2147483648"),
+        (4, {"odd": True}, "stride must be an odd positive integer, got 4"),
+        (-1, {"minimum": 0}, "stride must be an integer >= 0, got -1"),
+        (1, {"minimum": 3, "odd": True}, "stride must be an odd integer >= 3, got 1"),
+    ],
+)
+def test_what_is_no_size(value, options, message):
+    with pytest.raises(ValueError, match=message):
+        as_size(value, "stride", **options)
+
+
 def test_numbers():
-    assert all(map(is_number, (0, -1.5, np.float32(2), np.int8(1))))
+    assert all(map(is_number, (0, -1.5, np.float32(2), np.int8(1), 10**400)))
     assert not any(map(is_number, (True, None, "1", float("nan"), float("inf"), [1], 1j)))
 
 
