@@ -8,6 +8,7 @@ from paddle import Tensor, nn
 
 from .. import ops
 from ..ops.primitives import shape_of
+from .arguments import layer_arguments
 from .conv import Conv2D, check_channels, check_input, zero_bias
 from .ddf import interleave
 
@@ -34,6 +35,7 @@ class CARAFEUpsample2D(nn.Layer):
         ValueError: an even kernel, or a number that is not a positive integer.
     """
 
+    @layer_arguments
     def __init__(
         self,
         channels: int,

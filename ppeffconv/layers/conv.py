@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from paddle import ParamAttr, Tensor, nn
 from paddle.jit import not_to_static
 
 from ..ops import conv2d
 from ..ops.conv2d import pair
+from .arguments import layer_arguments
 
 
 def check_channels(in_channels: int, out_channels: int, groups: int = 1) -> None:
@@ -57,6 +59,15 @@ def paddings(layer: nn.Conv2D) -> str | tuple[int, int, int, int]:
     return tuple(padding if len(padding) == 4 else (size for size in padding for _ in range(2)))
 
 
+def one_stride(stride: int | Sequence[int], layer: str, largest: int | None = None) -> int:
+    """Return the stride of both directions, given once or twice; ValueError if they differ or pass ``largest``."""
+    vertical, horizontal = pair(stride, "stride")
+    if vertical != horizontal or (largest and vertical > largest):
+        allowed = "the same in both directions" if largest is None else " or ".join(map(str, range(1, largest + 1)))
+        raise ValueError(f"{layer}: stride must be {allowed}, got {stride!r}")
+    return vertical
+
+
 def kaiming_fan_out(shape: list[int]) -> ParamAttr:
     """Kaiming normal (fan out, ReLU) for a weight [out, in / groups, kh, kw], as the papers' code initialises."""
     return ParamAttr(initializer=nn.initializer.Normal(0.0, math.sqrt(2.0 / (shape[0] * shape[2] * shape[3]))))
@@ -80,6 +91,7 @@ class Conv2D(nn.Conv2D):
         bias_attr: False for no bias, None or True for one drawn from U(+-1/sqrt(fan_in)), or a ParamAttr.
     """
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,

@@ -11,8 +11,9 @@ from paddle.jit import not_to_static
 
 from .. import ops
 from ..ops.primitives import global_mean, has_size, shape_of
-from ..utils.numbers import is_number, is_size
-from .conv import Conv2D, check_channels, check_input
+from ..utils.numbers import is_number, is_size, plain_arguments
+from .arguments import layer_arguments
+from .conv import Conv2D, check_channels, check_input, one_stride
 
 RELU_GAIN = math.sqrt(2.0)
 
@@ -32,6 +33,7 @@ class FilterNorm(nn.Layer):
         [N, channels * k * k, H, W] -> the same; filter f owns channels [f * k * k, (f + 1) * k * k).
     """
 
+    @plain_arguments
     def __init__(self, channels: int, kernel_size: int, filter_type: str, gain: float = RELU_GAIN) -> None:
         super().__init__()
         if filter_type not in ("spatial", "channel"):
@@ -77,6 +79,7 @@ class DDF2D(nn.Layer):
         ValueError: even kernel_size, unknown mode, heads that do not divide channels, se_ratio <= 0.
     """
 
+    @layer_arguments
     def __init__(
         self,
         channels: int,
@@ -90,6 +93,7 @@ class DDF2D(nn.Layer):
     ) -> None:
         super().__init__()
         _check_module("DDF2D", channels, kernel_size, heads, se_ratio, mode)
+        stride = one_stride(stride, "DDF2D")
         self.channels, self.kernel_size, self.heads = channels, kernel_size, heads
         self.stride, self.dilation, self.mode, self.backend = stride, dilation, mode, backend
         taps = kernel_size * kernel_size
@@ -129,6 +133,7 @@ class DDFUpsample2D(nn.Layer):
         ValueError: as `DDF2D`; a guide that is missing, not expected, or of another size.
     """
 
+    @layer_arguments
     def __init__(
         self,
         channels: int,
@@ -203,6 +208,7 @@ class DDFSeparable2D(nn.Sequential):
     Ours, for blocks without 1x1 convolutions of their own (BasicBlock, VGG), where the paper's layout is unpublished.
     """
 
+    @layer_arguments
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1, **kwargs) -> None:
         super().__init__(DDF2D(in_channels, stride=stride, **kwargs), Conv2D(in_channels, out_channels, 1))
 

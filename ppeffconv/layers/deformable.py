@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from paddle import Tensor, nn
 from paddle.vision.ops import DeformConv2D
 
-from .conv import Conv2D, check_channels, kaiming_fan_out, zero_bias
+from .arguments import layer_arguments
+from .conv import Conv2D, check_channels, kaiming_fan_out, one_stride, zero_bias
 from .norm import norm_act
 from .sampling import SampledBottleneck
 
@@ -26,6 +27,7 @@ class DeformableConv2D(DeformConv2D):
         returns [N, out, OH, OW], OH = ceil(H / stride).
     """
 
+    @layer_arguments
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> None:
         check_channels(in_channels, out_channels)
         weight = kaiming_fan_out([out_channels, in_channels, 3, 3])
@@ -47,9 +49,12 @@ class DeformableSampledBottleneck(SampledBottleneck):
     """
 
     masked_convs = (("conv1",), ("conv2", "conv2_offset", "conv3"))
+    decisions = (*SampledBottleneck.decisions, "conv2_offset")
 
+    @layer_arguments
     def __init__(self, in_channels: int, channels: int, stride: int = 1, dilation: int = 1, **kwargs) -> None:
         super().__init__(in_channels, channels, stride, dilation=dilation, **kwargs)
+        stride = one_stride(stride, "DeformableSampledBottleneck")
         self.conv2 = DeformableConv2D(channels, channels, stride, dilation)
         self.conv2_offset = offset_branch(in_channels, stride, dilation)
 

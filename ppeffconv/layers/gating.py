@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from ..utils.numbers import plain_arguments
+from .arguments import layer_arguments
 from .auxiliary import auxiliary_losses
 from .conv import Conv2D
 from .decay import undecayed_attr
@@ -37,8 +39,10 @@ class ReLUGatedConv2D(nn.Layer):
         ValueError: an even kernel, or channels that cannot be grouped.
     """
 
+    decisions = ("collaborative",)
     undecayed = ("collaborative.1.weight", "collaborative.1.bias")
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,
@@ -87,6 +91,7 @@ class UniformSampling(nn.Layer):
         scale: factor on height and width, positive; the sampling article resizes 1000 pixels to 800, 600 and 500.
     """
 
+    @plain_arguments
     def __init__(self, net: nn.Layer, scale: float) -> None:
         super().__init__()
         if not scale > 0:

@@ -7,6 +7,7 @@ import math
 import paddle
 from paddle import ParamAttr, Tensor, nn
 
+from .arguments import layer_arguments
 from .conv import Conv2D, check_channels
 from .norm import BatchNorm2D
 
@@ -32,6 +33,7 @@ class GhostConv2D(nn.Layer):
         ValueError: ratio below 2, an even dw_size, or channels that cannot be grouped.
     """
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,

@@ -11,6 +11,7 @@ from paddle.jit import not_to_static
 
 from ..ops.precision import at_least_float32
 from ..ops.primitives import shape_of
+from ..utils.numbers import plain_arguments
 
 EPS = 1e-8
 SAMPLING = ("gumbel", "deterministic")
@@ -70,6 +71,7 @@ class GumbelSampler(nn.Layer):
         ValueError: an unknown mode, a temperature that is not positive, or noise of another shape.
     """
 
+    @plain_arguments
     def __init__(
         self,
         temperature: float = 1.0,

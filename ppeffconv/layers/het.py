@@ -6,6 +6,7 @@ import paddle
 from paddle import ParamAttr, Tensor, nn
 
 from ..ops import conv2d
+from .arguments import layer_arguments
 from .conv import Conv2D, check_channels, check_input, kaiming_fan_out, pair
 from .pointwise import centre_margins, window_centres
 
@@ -30,6 +31,7 @@ class HetConv2D(nn.Layer):
         ValueError: p does not divide the channels, groups other than 1, or an even kernel.
     """
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,

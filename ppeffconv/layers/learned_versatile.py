@@ -9,6 +9,7 @@ from paddle import ParamAttr, Tensor, nn
 from paddle.autograd import PyLayer
 
 from ..ops import conv2d
+from .arguments import layer_arguments
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 from .decay import undecayed_attr
 
@@ -57,8 +58,9 @@ class LearnedVersatileConv2D(nn.Layer):
         ValueError: arguments out of range or channels that cannot be grouped.
     """
 
-    undecayed = ("mask",)
+    decisions = undecayed = ("mask",)
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,

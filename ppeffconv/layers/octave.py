@@ -11,7 +11,8 @@ from paddle.jit import not_to_static
 
 from .. import ops
 from ..ops.primitives import shape_of
-from .conv import Conv2D, check_channels, check_input, pair
+from .arguments import layer_arguments
+from .conv import Conv2D, check_channels, check_input, one_stride, pair
 from .norm import BatchNorm2D, norm_act
 from .untouched import is_untouched
 
@@ -78,7 +79,7 @@ class OctConv2D(nn.Layer):
     Args:
         in_channels, out_channels: total widths; the low groups hold int(alpha * channels) of them.
         alpha_in, alpha_out: share of low-frequency channels in [0, 1]; 0 has no low group, 1 no high group.
-        stride: 1 or 2.
+        stride: 1 or 2, for both directions.
         padding: must keep the size (dilation * (kernel_size - 1) / 2) wherever two resolutions meet.
         groups: the same count for all four kernels, as in the official code; in_channels == out_channels == groups is
             depthwise, which needs alpha_in == alpha_out and drops the two exchange paths.
@@ -94,6 +95,7 @@ class OctConv2D(nn.Layer):
             would change the size.
     """
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,
@@ -109,9 +111,7 @@ class OctConv2D(nn.Layer):
     ) -> None:
         super().__init__()
         check_channels(in_channels, out_channels, groups)
-        if stride not in (1, 2):
-            raise ValueError(f"OctConv2D: stride must be 1 or 2, got {stride!r}")
-        self.stride, self.groups = stride, groups
+        self.stride, self.groups = one_stride(stride, "OctConv2D", largest=2), groups
         self.in_split = split_channels(in_channels, alpha_in)
         self.out_split = split_channels(out_channels, alpha_out)
         depthwise = groups > 1 and groups == in_channels == out_channels
@@ -211,6 +211,7 @@ def _describe(group: Tensor | None) -> str:
 class OctConvBNAct(nn.Layer):
     """OctConv2D, a BatchNorm per group after the sum of its paths, and (optionally) ReLU; arguments as in OctConv2D."""
 
+    @layer_arguments
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, act: bool = True, **kwargs) -> None:
         super().__init__()
         self.conv = OctConv2D(in_channels, out_channels, kernel_size, **kwargs)

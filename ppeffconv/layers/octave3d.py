@@ -9,7 +9,8 @@ from paddle.jit import not_to_static
 
 from .. import ops
 from ..ops.primitives import is_float
-from .conv import check_channels, fan_in_uniform
+from .arguments import layer_arguments
+from .conv import check_channels, fan_in_uniform, one_stride
 from .octave import Pair, downsample2, octave_add, octave_map, split_channels
 
 Triple = tuple[int, int, int]
@@ -18,6 +19,7 @@ Triple = tuple[int, int, int]
 class Conv3D(nn.Conv3D):
     """Convolution [N, in, T, H, W] -> [N, out, OT, OH, OW] with Kaiming fan-out weights and, by default, no bias."""
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,
@@ -59,6 +61,7 @@ class OctConv3D(nn.Layer):
         ValueError: alpha outside [0, 1], a stride other than 1 or 2, an even kernel, or an input of another shape.
     """
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,
@@ -71,11 +74,9 @@ class OctConv3D(nn.Layer):
     ) -> None:
         super().__init__()
         check_channels(in_channels, out_channels)
-        if stride not in (1, 2):
-            raise ValueError(f"OctConv3D: stride must be 1 or 2, got {stride!r}")
         if len(kernel_size) != 3 or any(size % 2 == 0 for size in kernel_size):
             raise ValueError(f"OctConv3D: kernel_size must be three odd integers (T, H, W), got {kernel_size!r}")
-        self.stride = stride
+        self.stride = one_stride(stride, "OctConv3D", largest=2)
         self.in_split = split_channels(in_channels, alpha_in)
         self.out_split = split_channels(out_channels, alpha_out)
         padding = tuple(size // 2 for size in kernel_size)
@@ -131,6 +132,7 @@ def _check_sizes(high: Tensor, low: Tensor) -> None:
 class OctConv3DBNAct(nn.Layer):
     """OctConv3D, a BatchNorm per group after the sum of its paths, and (optionally) ReLU; arguments as in OctConv3D."""
 
+    @layer_arguments
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Triple, act: bool = True, **kwargs) -> None:
         super().__init__()
         self.conv = OctConv3D(in_channels, out_channels, kernel_size, **kwargs)

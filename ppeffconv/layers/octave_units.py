@@ -9,6 +9,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
+from ..utils.numbers import plain_arguments
+from .arguments import layer_arguments
 from .conv import check_input
 from .norm import BatchNorm2D, norm_act
 from .octave import OctConv2D, OctConvBNAct, Pair, downsample2, lone_group, octave_map, octave_merge, octave_pool
@@ -28,6 +30,7 @@ class OctaveNormAct(nn.Layer):
         split: widths of the groups (high, low); 0 for none.
     """
 
+    @plain_arguments
     def __init__(self, split: tuple[int, int]) -> None:
         super().__init__()
         high, low = split
@@ -42,6 +45,7 @@ class OctaveNormAct(nn.Layer):
 class OctConvBNReLU6(OctConvBNAct):
     """OctConvBNAct with ReLU6 (MobileNetV2's) in place of ReLU; arguments as there, but ``act``."""
 
+    @layer_arguments
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, **kwargs) -> None:
         super().__init__(in_channels, out_channels, kernel_size, act=False, **kwargs)
 
@@ -70,6 +74,7 @@ class TensorOctConv2D(nn.Layer):
         [N, in_channels, H, W] -> [N, out_channels, ceil(H / stride), ceil(W / stride)]
     """
 
+    @layer_arguments
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, alpha: float = 0.5, **kwargs) -> None:
         super().__init__()
         self.conv = OctConv2D(in_channels, out_channels, kernel_size, alpha_in=alpha, alpha_out=alpha, **kwargs)

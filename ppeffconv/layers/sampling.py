@@ -11,7 +11,8 @@ from paddle import ParamAttr, Tensor, nn
 
 from ..ops.precision import at_least_float32
 from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
-from .conv import Conv2D, check_channels, check_input
+from .arguments import layer_arguments
+from .conv import Conv2D, check_channels, check_input, one_stride
 from .decay import undecayed_attr
 from .density import LastForward, density, density_report, kernels, macs_per_position, share
 from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
@@ -43,6 +44,7 @@ class SampledBlock(nn.Layer):
     """The convolutions that each of the two masks covers."""
     loss_weights: tuple[float, float]
     """Weights of the two masks in the sparse loss."""
+    decisions = ("conv1_mask", "conv2_mask")
     undecayed = ("conv1_sigma", "conv2_sigma", "conv1_kernel", "conv2_kernel")
 
     def __init__(
@@ -181,6 +183,7 @@ class SampledBottleneck(SampledBlock):
     masked_convs = (("conv1",), ("conv2", "conv3"))
     loss_weights = (0.25, 0.75)
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,
@@ -197,6 +200,7 @@ class SampledBottleneck(SampledBlock):
         backend: str = "auto",
     ) -> None:
         options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
+        stride = one_stride(stride, type(self).__name__)
         super().__init__(in_channels, (1, stride), *options)
         out_channels = channels * self.expansion
         self.conv1 = Conv2D(in_channels, channels, 1)
@@ -229,6 +233,7 @@ class SampledBasicBlock(SampledBlock):
     masked_convs = (("conv1",), ("conv2",))
     loss_weights = (0.5, 0.5)
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,
@@ -246,6 +251,7 @@ class SampledBasicBlock(SampledBlock):
         first_dilation: int | None = None,
     ) -> None:
         options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
+        stride = one_stride(stride, type(self).__name__)
         super().__init__(in_channels, (stride, stride), *options)
         first = first_dilation or dilation
         self.conv1 = Conv2D(in_channels, channels, 3, stride, padding=first, dilation=first)

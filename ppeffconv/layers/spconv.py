@@ -7,7 +7,8 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..utils.numbers import is_number, is_size
-from .conv import Conv2D, check_channels, check_input
+from .arguments import layer_arguments
+from .conv import Conv2D, check_channels, check_input, one_stride
 from .norm import BatchNorm2D, norm_blend
 
 
@@ -33,6 +34,7 @@ class SPConv2D(nn.Layer):
         ValueError: fewer than 2 input channels, ratio outside (0, 1), stride other than 1 or 2.
     """
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,
@@ -49,8 +51,7 @@ class SPConv2D(nn.Layer):
             raise ValueError(f"SPConv2D splits its input and needs in_channels >= 2, got {in_channels}")
         if not is_number(ratio) or not 0 < ratio < 1:
             raise ValueError(f"SPConv2D: ratio must lie between 0 and 1 (both excluded), got {ratio!r}")
-        if stride not in (1, 2):
-            raise ValueError(f"SPConv2D: stride must be 1 or 2, got {stride!r}")
+        stride = one_stride(stride, "SPConv2D", largest=2)
         if not is_size(groups):
             raise ValueError(f"SPConv2D: groups must be a positive integer, got {groups!r}")
         self.in_channels, self.stride = in_channels, stride

@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..ops.primitives import global_mean
+from .arguments import layer_arguments
 from .conv import Conv2D, check_channels, check_input
 from .octave import Pair, split_channels
 
@@ -22,6 +23,7 @@ class SqueezeExcitation(nn.Layer):
         ValueError: channels that are no positive integer, or an input of another width.
     """
 
+    @layer_arguments
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
         check_channels(channels, 1)
@@ -47,6 +49,7 @@ class OctaveSqueezeExcitation(nn.Layer):
         (high [N, c_h, H, W], low [N, c_l, ceil(H/2), ceil(W/2)] or None) -> the same.
     """
 
+    @layer_arguments
     def __init__(self, channels: int, alpha: float = 0.5, reduction: int = 16) -> None:
         super().__init__()
         check_channels(channels, 1)

@@ -9,6 +9,8 @@ from paddle import ParamAttr, Tensor, nn
 
 from .. import ops
 from ..registry import Registry, check_names
+from ..utils.numbers import plain_arguments
+from .arguments import layer_arguments
 from .carafe import CARAFEUpsample2D
 from .conv import Conv2D, check_channels, check_input, zero_bias
 from .ddf import DDFUpsample2D
@@ -17,6 +19,7 @@ from .ddf import DDFUpsample2D
 class NearestUpsample2D(nn.Layer):
     """Repeat each pixel 2 x 2: [N, channels, h, w] -> [N, channels, 2h, 2w]."""
 
+    @plain_arguments
     def __init__(self, channels: int) -> None:
         super().__init__()
         check_channels(channels, channels)
@@ -30,6 +33,7 @@ class NearestUpsample2D(nn.Layer):
 class BilinearUpsample2D(nn.Layer):
     """Interpolate between pixel centres: [N, channels, h, w] -> [N, channels, 2h, 2w]."""
 
+    @plain_arguments
     def __init__(self, channels: int) -> None:
         super().__init__()
         check_channels(channels, channels)
@@ -51,6 +55,7 @@ class DeconvUpsample2D(nn.Conv2DTranspose):
     of the input.
     """
 
+    @layer_arguments
     def __init__(self, channels: int) -> None:
         check_channels(channels, channels)
         weight = ParamAttr(initializer=nn.initializer.Normal(0.0, (4 / (9 * channels)) ** 0.5))
@@ -73,6 +78,7 @@ class PixelShuffleUpsample2D(nn.Layer):
         [N, channels, h, w] -> [N, channels, 2h, 2w]
     """
 
+    @layer_arguments
     def __init__(self, channels: int) -> None:
         super().__init__()
         check_channels(channels, channels)

@@ -11,6 +11,7 @@ from ..ops import conv2d, nested_conv2d
 from ..ops.primitives import add_bias, channels
 from ..ops.reference_nested import centre, nested_filters
 from ..utils.numbers import is_size
+from .arguments import layer_arguments
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 
 CHANNEL_MODES = ("paper", "reference")
@@ -50,6 +51,7 @@ class VersatileConv2D(nn.Layer):
         ValueError: arguments out of range, channels that cannot be grouped, or an input of another width.
     """
 
+    @layer_arguments
     def __init__(
         self,
         in_channels: int,

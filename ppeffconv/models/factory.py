@@ -11,6 +11,7 @@ from paddle import nn
 
 from ..layers import METHODS, UniformSampling
 from ..registry import Registry, check_names
+from ..utils.numbers import plain_arguments
 from ..weights import find_pretrained, pretrained_models
 from .depth_upsampler import JointUpNet
 from .octave_resnet import OctaveResNet
@@ -92,6 +93,7 @@ def _register_resnets(prefix: str, network: Callable[..., nn.Layer], imagenet: d
 _register_all()
 
 
+@plain_arguments
 def create_model(
     name: str, pretrained: bool | str | Path = False, num_classes: int | None = None, **kwargs: Any
 ) -> nn.Layer:

@@ -13,6 +13,7 @@ from .. import ops
 from ..layers import NearestUpsample2D, build_conv, build_upsample
 from ..layers.conv import Conv2D, check_channels, zero_bias
 from ..ops.primitives import crop2d, shape_of, subsample2d
+from ..utils.numbers import plain_arguments
 from .vgg import BIASED
 
 
@@ -44,6 +45,7 @@ class FPN(nn.Layer):
         ValueError: arguments out of range, a slot that the method cannot fill, or maps whose sizes do not fit.
     """
 
+    @plain_arguments
     def __init__(
         self,
         in_channels: Sequence[int],

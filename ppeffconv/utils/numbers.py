@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,23 @@ def is_number(value: Any) -> bool:
     """Whether ``value`` is a real number, Python's or NumPy's, not infinite; True and False are none."""
     real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
     return real and bool(abs(value) < float("inf"))
+
+
+def plain(value: Any) -> Any:
+    """``value`` with Python's numbers in place of NumPy's, in tuples and lists too; anything else as it is."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return type(value)(map(plain, value)) if type(value) in (tuple, list) else value
+
+
+def plain_arguments(function: Callable) -> Callable:
+    """Decorate a function: numbers of NumPy among its arguments are Python's to it."""
+
+    @functools.wraps(function)
+    def decorated(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(plain, args), **{name: plain(value) for name, value in kwargs.items()})
+
+    return decorated
 
 
 def is_shape(value: Any, *lengths: int) -> bool:
