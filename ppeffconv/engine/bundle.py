@@ -49,7 +49,7 @@ def read(folder: str | Path) -> dict[str, Any]:
         RuntimeError: the folder is of another format, or a file is not what was exported.
         ValueError: ``folder`` is no path.
     """
-    folder = _as_path(folder)
+    folder = as_path(folder)
     manifest = _manifest(folder)
     for name, expected in manifest["files"].items():
         path = folder / name
@@ -69,10 +69,11 @@ def as_returned(returns: Any, arrays: Sequence[Any]) -> Any:
     return list(arrays) if returns == "list" else rebuild(0 if returns == "array" else returns, arrays)
 
 
-def _as_path(folder: Any) -> Path:
+def as_path(folder: Any) -> Path:
+    """The path of an export's folder, of which ``~`` is the user's own; ValueError if it is none."""
     if not isinstance(folder, (str, os.PathLike)):
         raise ValueError(f"the folder of an export must be a path, got {type(folder).__name__}")
-    return Path(folder)
+    return Path(folder).expanduser()
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -122,7 +123,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             touched.
         RuntimeError: the disk is full.
     """
-    path = _as_path(path)
+    path = as_path(path)
     _check_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))

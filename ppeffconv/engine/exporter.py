@@ -72,14 +72,14 @@ def export(
             faster on this machine; ``report`` in the manifest says so. False takes the programs without measuring.
 
     Returns:
-        ``path``.
+        its path.
 
     Raises:
         ValueError: an argument is wrong, or (`NoDeployFormError`) no part of the network has a deploy form.
         RuntimeError: the engine is not there; the network does not take such images, is random in eval mode, or cannot
             be traced; what was saved gives other numbers; ONNX is asked for and cannot be had.
     """
-    net = bare(net, "export")
+    net, path = bare(net, "export"), bundle.as_path(path)
     _check_arguments(input_shape, seed)
     dtype, input_shape = choose(dtype, "auto" if deploy else "reference", "export"), tuple(map(int, input_shape))
     _check_means(deploy, dtype, onnx)
@@ -96,7 +96,7 @@ def export(
         if onnx:
             facts["onnx_accuracy"] = _add_onnx(form, draft, input_shape, fixed_size, check)
         bundle.seal(draft, facts)
-    return Path(path)
+    return path
 
 
 def _save(

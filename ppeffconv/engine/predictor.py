@@ -50,12 +50,13 @@ class Predictor:
             raise ValueError(
                 f"threads must be an integer >= 1 and <= {MOST_THREADS}, or None for one on each core; got {threads!r}"
             )
+        path = bundle.as_path(path)
         self.info: dict[str, Any] = bundle.read(path)
-        _check_versions(self.info, Path(path))
+        _check_versions(self.info, path)
         if self.info["engine"]:
             require_engine(f"the exported network at {path}")
         self.densities: dict[str, float] = {}
-        config = inference.Config(*(str(Path(path) / name) for name in (bundle.PROGRAM, bundle.PARAMETERS)))
+        config = inference.Config(*(str(path / name) for name in (bundle.PROGRAM, bundle.PARAMETERS)))
         config.disable_gpu()
         # oneDNN, which Paddle 3.3.1 would turn on, hands custom ops tensors in layouts that they do not know, and fails
         # at nearest interpolation

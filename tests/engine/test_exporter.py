@@ -378,6 +378,12 @@ def test_what_paddle_could_not_write_whole(tmp_path, monkeypatch, file):
     assert Predictor(tmp_path / "net").run(images(2)).shape == (2, 5)
 
 
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert export(Net(), "~/net", SHAPE, deploy=False) == tmp_path / "net"
+    assert Predictor("~/net").run(images(1)).shape == (1, 5)
+
+
 def test_a_full_disk_is_not_the_networks_fault(tmp_path, monkeypatch):
     def save(*arguments, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
