@@ -1,5 +1,6 @@
 """The five methods, their baselines and comparators as nn.Layers, and `build_conv`, the slot that takes any of them."""
 
+from . import paddle_tools  # noqa: F401 - tells Paddle's tools of the layers
 from .auxiliary import auxiliary_losses
 from .carafe import CARAFEUpsample2D
 from .conv import Conv2D

@@ -107,8 +107,12 @@ class LearnedVersatileConv2D(nn.Layer):
         return binary.reshape([self.s, -1, *self.weight.shape[1:]])
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The forward with another weight in place of the layer's own, such as a quantised one."""
         check_input(x, self.in_channels, "LearnedVersatileConv2D")
-        weight = (self.weight.unsqueeze(0) * self.masks()).reshape([-1, *self.weight.shape[1:]])[: self.out_channels]
+        weight = (weight.unsqueeze(0) * self.masks()).reshape([-1, *weight.shape[1:]])[: self.out_channels]
         return conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
     def auxiliary_losses(self) -> dict[str, Tensor]:

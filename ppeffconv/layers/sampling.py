@@ -93,10 +93,12 @@ class SampledBlock(nn.Layer):
         check_input(x, self.in_channels, type(self).__name__)
         if noise is not None and len(noise) != 4:
             raise ValueError(f"noise must be four tensors (two for each mask, for p and 1 - p), got {len(noise)}")
-        noise1, noise2 = (None, None) if noise is None else (noise[:2], noise[2:])
+        noise1, noise2 = (
+            ((), ()) if noise is None else ((noise[:2],), (noise[2:],))
+        )  # a wrapper around a sampler takes one input
         # in half precision the gradients of a nearly empty mask would overflow
         p1, p2 = (F.sigmoid(at_least_float32(branch(x))) for branch in (self.conv1_mask, self.conv2_mask))
-        mask1, mask2 = self.conv1_gumbel(p1, noise1), self.conv2_gumbel(p2, noise2)
+        mask1, mask2 = self.conv1_gumbel(p1, *noise1), self.conv2_gumbel(p2, *noise2)
         w1, w2 = self.loss_weights
         self._last.record(
             sparse=w1 * p1.mean() + w2 * p2.mean(),

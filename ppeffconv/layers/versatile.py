@@ -100,25 +100,29 @@ class VersatileConv2D(nn.Layer):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The forward with another weight in place of the layer's own, such as a quantised one."""
         check_input(x, self.in_channels, "VersatileConv2D")
         if self.delta == 0:
-            y = nested_conv2d(x, self.weight, self.stride, self.padding, self.dilation, self.groups)
+            y = nested_conv2d(x, weight, self.stride, self.padding, self.dilation, self.groups)
         else:
-            y = self._shifted(x)
+            y = self._shifted(x, weight)
         if y.shape[1] != self.out_channels:
             y = channels(y, 0, self.out_channels)
         return add_bias(y, self.bias)
 
-    def _shifted(self, x: Tensor) -> Tensor:
+    def _shifted(self, x: Tensor, weight: Tensor) -> Tensor:
         """Every crop over every window of channels."""
         kept = self.in_channels - self.delta
         outputs = []
         for crop in range(self.spatial_filters):
-            inner, kernel, padding = centre(x, self.weight, crop, self.padding, self.dilation)
+            inner, kernel, padding = centre(x, weight, crop, self.padding, self.dilation)
             for start in range(0, self.delta + 1, self.g):
                 first = start if self.channel_mode == "paper" else 0
-                window, weight = channels(inner, start, kept), kernel[:, first : first + kept]
-                outputs.append(conv2d(window, weight, None, self.stride, padding, self.dilation))
+                window, filters = channels(inner, start, kept), kernel[:, first : first + kept]
+                outputs.append(conv2d(window, filters, None, self.stride, padding, self.dilation))
         return paddle.concat(outputs, axis=1)
 
     def extra_macs(self, inputs: Tensor, outputs: Tensor) -> int:
