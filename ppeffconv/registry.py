@@ -39,10 +39,11 @@ class Registry:
 
     Args:
         kind: what is registered, as it should read in an error ("model", "dataset").
+        refresh: called before every look at the names, to register what has become possible meanwhile.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, refresh: Callable[[], None] = lambda: None) -> None:
+        self.kind, self._refresh = kind, refresh
         self._entries: dict[str, Any] = {}
 
     def register(self, name: str | None = None) -> Callable[[Any], Any]:
@@ -59,7 +60,7 @@ class Registry:
 
     def get(self, name: str) -> Any:
         """Return the entry called ``name``; ValueError with a suggestion if there is none."""
-        if name not in self._entries:
+        if name not in self:
             known = self.list()
             more = f", and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
             near = did_you_mean(name, known)
@@ -68,8 +69,10 @@ class Registry:
 
     def list(self, pattern: str = "*") -> list[str]:
         """Names that match a shell wildcard, in natural order (resnet18 before resnet101)."""
+        self._refresh()
         names = [n for n in self._entries if fnmatch.fnmatchcase(n, pattern)]
         return sorted(names, key=lambda n: [int(t) if t.isdigit() else t for t in re.split(r"(\d+)", n)])
 
     def __contains__(self, name: str) -> bool:
+        self._refresh()
         return name in self._entries

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from unittest import mock
 
 import numpy as np
 import paddle
@@ -23,3 +25,17 @@ def _seeded():
     random.seed(0)
     np.random.seed(0)
     paddle.seed(0)
+
+
+@pytest.fixture
+def own_methods() -> Iterator[None]:
+    """What a test registers is gone after it."""
+    from ppeffconv.layers import METHODS
+    from ppeffconv.models import factory
+
+    with (
+        mock.patch.dict(METHODS._entries),
+        mock.patch.dict(factory.MODELS._entries),
+        mock.patch.object(factory, "_with_networks", set(factory._with_networks)),
+    ):
+        yield

@@ -44,7 +44,7 @@ class SmallCifar10(paddle.io.Dataset):
     [(readme, ["[1, 128, 29, 29]", "total"]) for readme in READMES]
     + [("ppeffconv/conversion/README.md", ["16 of 53 by spconv"])],
 )
-def test_python_blocks(readme, shown, monkeypatch, capsys, tmp_path):
+def test_python_blocks(readme, shown, monkeypatch, capsys, tmp_path, own_methods):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(paddle.vision.datasets, "Cifar10", SmallCifar10)
     found = blocks(readme, "python")

@@ -111,7 +111,55 @@ class Method:
         ]
 
 
-METHODS = Registry("conv method")
+class MethodRegistry(Registry):
+    """Methods by name, and convolutions of the user's own: `register` takes their bare classes.
+
+    Such a class takes in_channels, out_channels, kernel_size, stride and padding as `nn.Conv2D` does, perhaps dilation,
+    groups and bias_attr too, and whatever is its own; it then fills the slots of ``build_conv``, ``<name>_resnet*`` and
+    ``<name>_vgg16``.
+    """
+
+    def register(self, name: str | None = None) -> Callable[[Any], Any]:
+        """Decorator that registers a layer class, or a `Method`, under ``name`` (default: the class's own)."""
+
+        def add(entry: Any) -> Any:
+            method = entry if isinstance(entry, Method) else Method(entry, _reader(name, entry))
+            key = name or method.layer.__name__
+            if key in self._entries and _is_same(self._entries[key].layer, method.layer):
+                del self._entries[key]  # a cell of a notebook that is run again
+            super(MethodRegistry, self).register(key)(method)
+            return entry
+
+        return add
+
+
+def _is_same(a: type, b: type) -> bool:
+    return (a.__module__, a.__qualname__) == (b.__module__, b.__qualname__)
+
+
+def _reader(name: str | None, layer: Any) -> Callable[[Slot], dict[str, Any]]:
+    """How a class of the user's own reads a slot, in which what it has no argument for must be at its default."""
+    if not (isinstance(layer, type) and issubclass(layer, nn.Layer)):
+        raise ValueError(f"a conv method must be a class of paddle.nn.Layer, got {layer!r}")
+    name = name or layer.__name__
+    parameters = inspect.signature(layer.__init__).parameters.values()
+    taken = {parameter.name for parameter in parameters}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        taken |= {field.name for field in fields(Slot)}
+    needed = ("in_channels", "out_channels", "kernel_size", "stride", "padding")
+    if missing := [argument for argument in needed if argument not in taken]:
+        raise ValueError(f"conv method '{name}': {layer.__name__} must take {', '.join(missing)}, as nn.Conv2D does")
+
+    def read(slot: Slot) -> dict[str, Any]:
+        for field, none in (("dilation", (1, 1)), ("groups", 1), ("bias_attr", False)):
+            value = getattr(slot, field)
+            slot.require(name, field in taken or value == none, f"takes no {field}, and this slot has {value}")
+        return {field: value for field, value in slot.arguments().items() if field in taken}
+
+    return read
+
+
+METHODS = MethodRegistry("conv method")
 for _name, _method in {
     "plain": Method(Conv2D),
     "oct": Method(OctConv2D, _oct),

@@ -18,7 +18,7 @@ from .octave_resnet import OctaveResNet
 from .resnet import ResNet
 from .vgg import VGG16, OctaveVGG16
 
-MODELS = Registry("model")
+MODELS = Registry("model", refresh=lambda: _register_own_methods())
 METHOD_PREFIXES = ("plain", "sp", "versatile", "learned_versatile", "ddf", "sampled", "gated", "ghost", "het")
 # depth: (blocks per stage, bottleneck)
 IMAGENET_RESNETS = {
@@ -69,16 +69,27 @@ def _up_net(join: str, num_classes: int, **kwargs: Any) -> nn.Layer:
 
 def _register_all() -> None:
     for method in METHOD_PREFIXES:
-        prefix, own = ("", []) if method == "plain" else (f"{method}_", METHODS.get(method).own_arguments())
-        _register_resnets(prefix, partial(ResNet, method=method), IMAGENET_RESNETS, own)
-        if method != "sampled":  # sampling works on residual blocks, which VGG does not have
-            vgg = partial(VGG16, method)
-            MODELS.register(f"{prefix}vgg16")(partial(build_network, vgg, VGG_ARGUMENTS, own, f"{prefix}vgg16"))
+        _register_method(method)
     _register_resnets("uniform_", _uniform, IMAGENET_RESNETS, ["scale"])
     _register_resnets("oct_", OctaveResNet, OCTAVE_RESNETS, ["alpha"])
     for join in UP_NETS:
         MODELS.register(f"{join}_up_net")(partial(_up_net, join))
     MODELS.register("oct_vgg16")(partial(build_network, OctaveVGG16, VGG_ARGUMENTS, ["alpha"], "oct_vgg16"))
+
+
+def _register_method(method: str) -> None:
+    prefix, own = ("", []) if method == "plain" else (f"{method}_", METHODS.get(method).own_arguments())
+    _register_resnets(prefix, partial(ResNet, method=method), IMAGENET_RESNETS, own)
+    if method != "sampled":  # sampling works on residual blocks, which VGG does not have
+        vgg = partial(VGG16, method)
+        MODELS.register(f"{prefix}vgg16")(partial(build_network, vgg, VGG_ARGUMENTS, own, f"{prefix}vgg16"))
+
+
+def _register_own_methods() -> None:
+    """The networks of convolutions that users have registered since."""
+    for method in set(METHODS.list()) - _with_networks:
+        _with_networks.add(method)
+        _register_method(method)
 
 
 def _register_resnets(prefix: str, network: Callable[..., nn.Layer], imagenet: dict, own: list[str]) -> None:
@@ -91,6 +102,7 @@ def _register_resnets(prefix: str, network: Callable[..., nn.Layer], imagenet: d
 
 
 _register_all()
+_with_networks = {*METHOD_PREFIXES, "oct", "ddf_separable"}
 
 
 @plain_arguments
