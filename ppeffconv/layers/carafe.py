@@ -8,8 +8,9 @@ from paddle import Tensor, nn
 
 from .. import ops
 from ..ops.primitives import shape_of
+from ..utils.numbers import as_size
 from .arguments import layer_arguments
-from .conv import Conv2D, check_channels, check_input, zero_bias
+from .conv import Conv2D, check_input, zero_bias
 from .ddf import interleave
 
 
@@ -46,12 +47,11 @@ class CARAFEUpsample2D(nn.Layer):
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        check_channels(channels, compressed_channels)
+        as_size(channels, "CARAFEUpsample2D: channels")
+        as_size(compressed_channels, "CARAFEUpsample2D: compressed_channels")
         for name, size in (("encoder_kernel_size", encoder_kernel_size), ("kernel_size", kernel_size)):
-            if not isinstance(size, int) or size < 1 or size % 2 == 0:
-                raise ValueError(f"CARAFEUpsample2D: {name} must be an odd positive integer, got {size!r}")
-        if not isinstance(scale, int) or scale < 1:
-            raise ValueError(f"CARAFEUpsample2D: scale must be a positive integer, got {scale!r}")
+            as_size(size, f"CARAFEUpsample2D: {name}", odd=True)
+        as_size(scale, "CARAFEUpsample2D: scale")
         self.channels, self.scale, self.kernel_size, self.backend = channels, scale, kernel_size, backend
         logits = kernel_size**2 * scale**2
         padding = encoder_kernel_size // 2

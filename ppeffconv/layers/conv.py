@@ -10,14 +10,14 @@ from paddle.jit import not_to_static
 
 from ..ops import conv2d
 from ..ops.conv2d import pair
-from .arguments import layer_arguments
+from ..utils.numbers import as_size
+from .arguments import Attr, bias_attribute, layer_arguments
 
 
 def check_channels(in_channels: int, out_channels: int, groups: int = 1) -> None:
     """Raise ValueError unless both channel counts are positive and ``groups`` divides them."""
     for name, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        as_size(value, name)
     if in_channels % groups or out_channels % groups:
         raise ValueError(
             f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}; "
@@ -59,12 +59,12 @@ def paddings(layer: nn.Conv2D) -> str | tuple[int, int, int, int]:
     return tuple(padding if len(padding) == 4 else (size for size in padding for _ in range(2)))
 
 
-def one_stride(stride: int | Sequence[int], layer: str, largest: int | None = None) -> int:
-    """Return the stride of both directions, given once or twice; ValueError if they differ or pass ``largest``."""
-    vertical, horizontal = pair(stride, "stride")
+def square(value: int | Sequence[int], name: str, layer: str, largest: int | None = None) -> int:
+    """Return the number of both directions, given once or twice; ValueError if they differ or pass ``largest``."""
+    vertical, horizontal = pair(value, name)
     if vertical != horizontal or (largest and vertical > largest):
         allowed = "the same in both directions" if largest is None else " or ".join(map(str, range(1, largest + 1)))
-        raise ValueError(f"{layer}: stride must be {allowed}, got {stride!r}")
+        raise ValueError(f"{layer}: {name} must be {allowed}, got {value!r}")
     return vertical
 
 
@@ -88,7 +88,7 @@ class Conv2D(nn.Conv2D):
     """Convolution [N, in, H, W] -> [N, out, OH, OW] with Kaiming fan-out weights and, by default, no bias.
 
     Args:
-        bias_attr: False for no bias, None or True for one drawn from U(+-1/sqrt(fan_in)), or a ParamAttr.
+        bias_attr: False for no bias; without an initializer (None, True) it is drawn from U(+-1/sqrt(fan_in)).
     """
 
     @layer_arguments
@@ -101,12 +101,10 @@ class Conv2D(nn.Conv2D):
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
-        bias_attr: bool | ParamAttr | None = False,
+        bias_attr: Attr = False,
     ) -> None:
         check_channels(in_channels, out_channels, groups)
         kernel = pair(kernel_size, "kernel_size")
-        if bias_attr is None or bias_attr is True:
-            bias_attr = fan_in_uniform(in_channels // groups * kernel[0] * kernel[1])
         super().__init__(
             in_channels,
             out_channels,
@@ -116,7 +114,7 @@ class Conv2D(nn.Conv2D):
             dilation=pair(dilation, "dilation"),
             groups=groups,
             weight_attr=kaiming_fan_out([out_channels, in_channels // groups, *kernel]),
-            bias_attr=bias_attr,
+            bias_attr=bias_attribute(bias_attr, fan_in_uniform(in_channels // groups * kernel[0] * kernel[1])),
         )
         self._channels = in_channels
 

@@ -11,9 +11,9 @@ from paddle.jit import not_to_static
 
 from .. import ops
 from ..ops.primitives import global_mean, has_size, shape_of
-from ..utils.numbers import is_number, is_size, plain_arguments
+from ..utils.numbers import as_size, is_number, is_size, plain_arguments
 from .arguments import layer_arguments
-from .conv import Conv2D, check_channels, check_input, one_stride
+from .conv import Conv2D, check_channels, check_input, square
 
 RELU_GAIN = math.sqrt(2.0)
 
@@ -38,6 +38,8 @@ class FilterNorm(nn.Layer):
         super().__init__()
         if filter_type not in ("spatial", "channel"):
             raise ValueError(f"FilterNorm: filter_type must be 'spatial' or 'channel', got {filter_type!r}")
+        as_size(channels, "FilterNorm: channels")
+        kernel_size = square(kernel_size, "kernel_size", "FilterNorm")
         self.channels, self.taps = channels, kernel_size * kernel_size
         self.scale = gain / kernel_size
         self.std = None
@@ -92,8 +94,9 @@ class DDF2D(nn.Layer):
         backend: str = "auto",
     ) -> None:
         super().__init__()
+        kernel_size, dilation = square(kernel_size, "kernel_size", "DDF2D"), square(dilation, "dilation", "DDF2D")
         _check_module("DDF2D", channels, kernel_size, heads, se_ratio, mode)
-        stride = one_stride(stride, "DDF2D")
+        stride = square(stride, "stride", "DDF2D")
         self.channels, self.kernel_size, self.heads = channels, kernel_size, heads
         self.stride, self.dilation, self.mode, self.backend = stride, dilation, mode, backend
         taps = kernel_size * kernel_size
@@ -148,11 +151,11 @@ class DDFUpsample2D(nn.Layer):
         backend: str = "auto",
     ) -> None:
         super().__init__()
+        kernel_size = square(kernel_size, "kernel_size", "DDFUpsample2D")
+        dilation = square(dilation, "dilation", "DDFUpsample2D")
         _check_module("DDFUpsample2D", channels, kernel_size, heads, se_ratio, mode)
-        if not isinstance(scale, int) or scale < 1:
-            raise ValueError(f"DDFUpsample2D: scale must be a positive integer, got {scale!r}")
-        if dw_kernel_size % 2 == 0:
-            raise ValueError(f"DDFUpsample2D: dw_kernel_size must be odd, got {dw_kernel_size}")
+        as_size(scale, "DDFUpsample2D: scale")
+        as_size(dw_kernel_size, "DDFUpsample2D: dw_kernel_size", odd=True)
         self.channels, self.scale, self.guide_channels = channels, scale, guide_channels
         self.kernel_size, self.dilation, self.heads = kernel_size, dilation, heads
         self.stride, self.mode, self.backend = 1, mode, backend
@@ -256,9 +259,8 @@ def _apply_filters(x: Tensor, channel_filter: Tensor, spatial_filter: Tensor, mo
 
 def _check_module(layer: str, channels: int, kernel_size: int, heads: int, se_ratio: float, mode: str) -> None:
     check_channels(channels, channels)
-    if not isinstance(kernel_size, int) or kernel_size < 3 or kernel_size % 2 == 0:
-        # one tap minus its own mean is zero, so FilterNorm leaves nothing of a 1x1 kernel
-        raise ValueError(f"{layer}: kernel_size must be odd and at least 3, got {kernel_size!r}")
+    # one tap minus its own mean is zero, so FilterNorm leaves nothing of a 1x1 kernel
+    as_size(kernel_size, f"{layer}: kernel_size", minimum=3, odd=True)
     if not is_size(heads) or channels % heads:
         raise ValueError(f"{layer}: heads must divide channels={channels}, got {heads!r}")
     if not is_number(se_ratio) or not se_ratio > 0:

@@ -8,7 +8,7 @@ from paddle import Tensor, nn
 from paddle.vision.ops import DeformConv2D
 
 from .arguments import layer_arguments
-from .conv import Conv2D, check_channels, kaiming_fan_out, one_stride, zero_bias
+from .conv import Conv2D, check_channels, kaiming_fan_out, pair, zero_bias
 from .norm import norm_act
 from .sampling import SampledBottleneck
 
@@ -30,6 +30,7 @@ class DeformableConv2D(DeformConv2D):
     @layer_arguments
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1, dilation: int = 1) -> None:
         check_channels(in_channels, out_channels)
+        stride, dilation = list(pair(stride, "stride")), list(pair(dilation, "dilation"))
         weight = kaiming_fan_out([out_channels, in_channels, 3, 3])
         super().__init__(in_channels, out_channels, 3, stride, dilation, dilation, weight_attr=weight, bias_attr=False)
 
@@ -54,7 +55,6 @@ class DeformableSampledBottleneck(SampledBottleneck):
     @layer_arguments
     def __init__(self, in_channels: int, channels: int, stride: int = 1, dilation: int = 1, **kwargs) -> None:
         super().__init__(in_channels, channels, stride, dilation=dilation, **kwargs)
-        stride = one_stride(stride, "DeformableSampledBottleneck")
         self.conv2 = DeformableConv2D(channels, channels, stride, dilation)
         self.conv2_offset = offset_branch(in_channels, stride, dilation)
 

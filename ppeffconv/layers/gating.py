@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import paddle.nn.functional as F
-from paddle import ParamAttr, Tensor, nn
+from paddle import Tensor, nn
 
 from ..utils.numbers import plain_arguments
-from .arguments import layer_arguments
+from .arguments import Attr, layer_arguments
 from .auxiliary import auxiliary_losses
 from .conv import Conv2D
 from .decay import undecayed_attr
@@ -52,7 +52,7 @@ class ReLUGatedConv2D(nn.Layer):
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
-        bias_attr: bool | ParamAttr | None = False,
+        bias_attr: Attr = False,
         shared: bool = True,
     ) -> None:
         super().__init__()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import paddle
-from paddle import ParamAttr, Tensor, nn
+from paddle import Tensor, nn
 
-from .arguments import layer_arguments
+from ..utils.numbers import as_size
+from .arguments import Attr, layer_arguments
 from .conv import Conv2D, check_channels
 from .norm import BatchNorm2D
 
@@ -43,17 +44,15 @@ class GhostConv2D(nn.Layer):
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
-        bias_attr: bool | ParamAttr | None = False,
+        bias_attr: Attr = False,
         ratio: int = 2,
         dw_size: int = 3,
         relu: bool = True,
     ) -> None:
         super().__init__()
         check_channels(in_channels, out_channels, groups)
-        if not isinstance(ratio, int) or ratio < 2:
-            raise ValueError(f"GhostConv2D: ratio must be an integer >= 2 (1 is the plain convolution), got {ratio!r}")
-        if not isinstance(dw_size, int) or dw_size < 1 or dw_size % 2 == 0:
-            raise ValueError(f"GhostConv2D: dw_size must be an odd positive integer, got {dw_size!r}")
+        as_size(ratio, "GhostConv2D: ratio", minimum=2, note=" (1 is the plain convolution)")
+        as_size(dw_size, "GhostConv2D: dw_size", odd=True)
         intrinsic = math.ceil(out_channels / ratio)
         if intrinsic % groups:
             raise ValueError(

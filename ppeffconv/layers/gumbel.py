@@ -11,7 +11,7 @@ from paddle.jit import not_to_static
 
 from ..ops.precision import at_least_float32
 from ..ops.primitives import shape_of
-from ..utils.numbers import plain_arguments
+from ..utils.numbers import as_size, plain_arguments
 
 EPS = 1e-8
 SAMPLING = ("gumbel", "deterministic")
@@ -85,8 +85,7 @@ class GumbelSampler(nn.Layer):
         _check_temperature(eval_temperature, "eval_temperature")
         _check_choice("sampling", sampling, SAMPLING)
         _check_choice("eval_mode", eval_mode, EVAL_MODES)
-        if not isinstance(grid_stride, int) or grid_stride < 0:
-            raise ValueError(f"grid_stride must be an integer >= 0 (0: no grid), got {grid_stride!r}")
+        as_size(grid_stride, "grid_stride", minimum=0, note=" (0: no grid)")
         self.eval_temperature = eval_temperature
         self.sampling = sampling
         self.eval_mode = eval_mode

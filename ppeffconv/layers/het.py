@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import paddle
-from paddle import ParamAttr, Tensor, nn
+from paddle import Tensor, nn
 
 from ..ops import conv2d
-from .arguments import layer_arguments
+from ..utils.numbers import as_size
+from .arguments import Attr, layer_arguments
 from .conv import Conv2D, check_channels, check_input, kaiming_fan_out, pair
 from .pointwise import centre_margins, window_centres
 
@@ -41,15 +42,14 @@ class HetConv2D(nn.Layer):
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
-        bias_attr: bool | ParamAttr | None = False,
+        bias_attr: Attr = False,
         p: int = 4,
     ) -> None:
         super().__init__()
         check_channels(in_channels, out_channels)
-        if groups != 1:
+        if as_size(groups, "groups") != 1:
             raise ValueError(f"HetConv2D groups its channels by p: groups must be 1, got {groups}")
-        if not isinstance(p, int) or p < 2:
-            raise ValueError(f"HetConv2D: p must be an integer >= 2 (1 is the plain convolution), got {p!r}")
+        as_size(p, "HetConv2D: p", minimum=2, note=" (1 is the plain convolution)")
         if in_channels % p or out_channels % p:
             raise ValueError(
                 f"HetConv2D: p={p} must divide in_channels={in_channels} and out_channels={out_channels}, so that each "

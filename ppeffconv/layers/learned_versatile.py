@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 
 import paddle
-from paddle import ParamAttr, Tensor, nn
+from paddle import Tensor, nn
 from paddle.autograd import PyLayer
 
 from ..ops import conv2d
-from .arguments import layer_arguments
+from ..utils.numbers import is_size
+from .arguments import Attr, bias_attribute, layer_arguments
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 from .decay import undecayed_attr
 
@@ -70,7 +71,7 @@ class LearnedVersatileConv2D(nn.Layer):
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
-        bias_attr: bool | ParamAttr | None = None,
+        bias_attr: Attr = None,
         s: int = 4,
         shared: bool = False,
         mask_values: str = "binary",
@@ -78,7 +79,7 @@ class LearnedVersatileConv2D(nn.Layer):
         super().__init__()
         check_channels(in_channels, out_channels, groups)
         kernel = pair(kernel_size, "kernel_size")
-        if not isinstance(s, int) or not 1 <= s <= out_channels:
+        if not is_size(s) or s > out_channels:
             raise ValueError(f"LearnedVersatileConv2D: s must lie in [1, out_channels={out_channels}], got {s!r}")
         if mask_values not in MASK_VALUES:
             raise ValueError(f"LearnedVersatileConv2D: mask_values must be one of {MASK_VALUES}, got {mask_values!r}")
@@ -93,9 +94,8 @@ class LearnedVersatileConv2D(nn.Layer):
         self.weight = self.create_parameter(shape, attr=kaiming_fan_out(shape))
         latent = undecayed_attr(nn.initializer.Uniform(*self.mask_range))
         self.mask = self.create_parameter([s if shared else s * primaries, *shape[1:]], attr=latent)
-        if bias_attr is None or bias_attr is True:
-            bias_attr = fan_in_uniform(math.prod(shape[1:]))
-        self.bias = None if bias_attr is False else self.create_parameter([out_channels], attr=bias_attr, is_bias=True)
+        bias = bias_attribute(bias_attr, fan_in_uniform(math.prod(shape[1:])))
+        self.bias = None if bias is False else self.create_parameter([out_channels], attr=bias, is_bias=True)
 
     def masks(self) -> Tensor:
         """The binary masks [s, 1 or F, in_channels / groups, kh, kw], differentiable straight through."""

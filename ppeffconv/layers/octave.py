@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import paddle
 import paddle.nn.functional as F
-from paddle import ParamAttr, Tensor, nn
+from paddle import Tensor, nn
 from paddle.jit import not_to_static
 
 from .. import ops
 from ..ops.primitives import shape_of
-from .arguments import layer_arguments
-from .conv import Conv2D, check_channels, check_input, one_stride, pair
+from .arguments import Attr, layer_arguments, numbered
+from .conv import Conv2D, check_channels, check_input, pair, square
 from .norm import BatchNorm2D, norm_act
 from .untouched import is_untouched
 
@@ -107,11 +107,11 @@ class OctConv2D(nn.Layer):
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
-        bias_attr: bool | ParamAttr | None = False,
+        bias_attr: Attr = False,
     ) -> None:
         super().__init__()
         check_channels(in_channels, out_channels, groups)
-        self.stride, self.groups = one_stride(stride, "OctConv2D", largest=2), groups
+        self.stride, self.groups = square(stride, "stride", "OctConv2D", largest=2), groups
         self.in_split = split_channels(in_channels, alpha_in)
         self.out_split = split_channels(out_channels, alpha_out)
         depthwise = groups > 1 and groups == in_channels == out_channels
@@ -130,7 +130,8 @@ class OctConv2D(nn.Layer):
                     f"OctConv2D: groups={groups} must divide each group's width, got (high, low) = {self.in_split} -> "
                     f"{self.out_split}; change alpha or groups"
                 )
-            bias = False if target in biased else bias_attr  # one bias per output group, on the first path that exists
+            # one bias per output group, on the first path that exists
+            bias = False if target in biased else numbered(bias_attr, target)
             biased.add(target)
             path = Conv2D(width_in, width_out, kernel_size, 1, padding, dilation, path_groups, bias)
             self.add_sublayer(f"conv_{name}", path)

@@ -9,8 +9,9 @@ from paddle.jit import not_to_static
 
 from .. import ops
 from ..ops.primitives import is_float
-from .arguments import layer_arguments
-from .conv import check_channels, fan_in_uniform, one_stride
+from ..utils.numbers import is_shape
+from .arguments import Attr, bias_attribute, layer_arguments, numbered
+from .conv import check_channels, fan_in_uniform, square
 from .octave import Pair, downsample2, octave_add, octave_map, split_channels
 
 Triple = tuple[int, int, int]
@@ -27,12 +28,11 @@ class Conv3D(nn.Conv3D):
         kernel_size: Triple,
         stride: Triple = (1, 1, 1),
         padding: Triple = (0, 0, 0),
-        bias_attr: bool | None = False,
+        bias_attr: Attr = False,
     ) -> None:
         check_channels(in_channels, out_channels)
         std = math.sqrt(2.0 / (out_channels * math.prod(kernel_size)))
-        if bias_attr is not False:
-            bias_attr = fan_in_uniform(in_channels * math.prod(kernel_size))
+        bias_attr = bias_attribute(bias_attr, fan_in_uniform(in_channels * math.prod(kernel_size)))
         weight = nn.initializer.Normal(0.0, std)
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, weight_attr=weight, bias_attr=bias_attr
@@ -50,7 +50,7 @@ class OctConv3D(nn.Layer):
         kernel_size: odd (frames, height, width); padding keeps the size.
         alpha_in, alpha_out: share of low-frequency channels in [0, 1].
         stride: of height and width, 1 or 2.
-        bias_attr: None or True for one bias per output group.
+        bias_attr: as in `Conv2D`, for one bias per output group.
 
     Shapes:
         x: (high [N, c_h, T, H, W], low [N, c_l, T, ceil(H/2), ceil(W/2)]), or one Tensor when one group is empty;
@@ -70,13 +70,13 @@ class OctConv3D(nn.Layer):
         alpha_in: float = 0.5,
         alpha_out: float = 0.5,
         stride: int = 1,
-        bias_attr: bool | None = False,
+        bias_attr: Attr = False,
     ) -> None:
         super().__init__()
         check_channels(in_channels, out_channels)
-        if len(kernel_size) != 3 or any(size % 2 == 0 for size in kernel_size):
+        if not is_shape(kernel_size, 3) or any(size % 2 == 0 for size in kernel_size):
             raise ValueError(f"OctConv3D: kernel_size must be three odd integers (T, H, W), got {kernel_size!r}")
-        self.stride = one_stride(stride, "OctConv3D", largest=2)
+        self.stride = square(stride, "stride", "OctConv3D", largest=2)
         self.in_split = split_channels(in_channels, alpha_in)
         self.out_split = split_channels(out_channels, alpha_out)
         padding = tuple(size // 2 for size in kernel_size)
@@ -84,7 +84,8 @@ class OctConv3D(nn.Layer):
         for name, source, target in (("h2h", 0, 0), ("h2l", 0, 1), ("l2h", 1, 0), ("l2l", 1, 1)):
             width_in, width_out = self.in_split[source], self.out_split[target]
             if width_in and width_out:
-                bias = False if target in biased else bias_attr  # one bias per output group, on the first path
+                # one bias per output group, on the first path
+                bias = False if target in biased else numbered(bias_attr, target)
                 biased.add(target)
                 path = Conv3D(width_in, width_out, tuple(kernel_size), padding=padding, bias_attr=bias)
                 self.add_sublayer(f"conv_{name}", path)

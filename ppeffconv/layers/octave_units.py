@@ -9,7 +9,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 
-from ..utils.numbers import plain_arguments
+from ..utils.numbers import as_size, plain_arguments
 from .arguments import layer_arguments
 from .conv import check_input
 from .norm import BatchNorm2D, norm_act
@@ -33,7 +33,7 @@ class OctaveNormAct(nn.Layer):
     @plain_arguments
     def __init__(self, split: tuple[int, int]) -> None:
         super().__init__()
-        high, low = split
+        high, low = (as_size(width, "OctaveNormAct: a width of split", minimum=0) for width in split)
         self.bn_h = BatchNorm2D(high) if high else None
         self.bn_l = BatchNorm2D(low) if low else None
 

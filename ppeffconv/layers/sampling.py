@@ -11,8 +11,9 @@ from paddle import ParamAttr, Tensor, nn
 
 from ..ops.precision import at_least_float32
 from ..ops.sample_interpolate import kernel_interpolate, sample_interpolate
+from ..utils.numbers import as_size
 from .arguments import layer_arguments
-from .conv import Conv2D, check_channels, check_input, one_stride
+from .conv import Conv2D, check_channels, check_input, square
 from .decay import undecayed_attr
 from .density import LastForward, density, density_report, kernels, macs_per_position, share
 from .gumbel import GumbelSampler, set_eval_mode, set_temperature, temperature_at
@@ -63,8 +64,7 @@ class SampledBlock(nn.Layer):
         check_channels(in_channels, 1)
         if kernel not in KERNELS:
             raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got {kernel!r}")
-        if not isinstance(window, int) or window < 1 or window % 2 == 0:
-            raise ValueError(f"window must be an odd positive integer, got {window!r}")
+        as_size(window, "window", odd=True)
         self.window = window
         self.kernel = kernel
         self.interpolate = interpolate
@@ -202,7 +202,8 @@ class SampledBottleneck(SampledBlock):
         backend: str = "auto",
     ) -> None:
         options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
-        stride = one_stride(stride, type(self).__name__)
+        name = type(self).__name__
+        stride, dilation = square(stride, "stride", name), square(dilation, "dilation", name)
         super().__init__(in_channels, (1, stride), *options)
         out_channels = channels * self.expansion
         self.conv1 = Conv2D(in_channels, channels, 1)
@@ -253,7 +254,8 @@ class SampledBasicBlock(SampledBlock):
         first_dilation: int | None = None,
     ) -> None:
         options = window, grid_stride, kernel, interpolate, sampling, eval_mode, backend
-        stride = one_stride(stride, type(self).__name__)
+        name = type(self).__name__
+        stride, dilation = square(stride, "stride", name), square(dilation, "dilation", name)
         super().__init__(in_channels, (stride, stride), *options)
         first = first_dilation or dilation
         self.conv1 = Conv2D(in_channels, channels, 3, stride, padding=first, dilation=first)

@@ -8,7 +8,7 @@ from paddle import Tensor, nn
 
 from ..utils.numbers import is_number, is_size
 from .arguments import layer_arguments
-from .conv import Conv2D, check_channels, check_input, one_stride
+from .conv import Conv2D, check_channels, check_input, pair, square
 from .norm import BatchNorm2D, norm_blend
 
 
@@ -51,9 +51,10 @@ class SPConv2D(nn.Layer):
             raise ValueError(f"SPConv2D splits its input and needs in_channels >= 2, got {in_channels}")
         if not is_number(ratio) or not 0 < ratio < 1:
             raise ValueError(f"SPConv2D: ratio must lie between 0 and 1 (both excluded), got {ratio!r}")
-        stride = one_stride(stride, "SPConv2D", largest=2)
+        stride = square(stride, "stride", "SPConv2D", largest=2)
         if not is_size(groups):
             raise ValueError(f"SPConv2D: groups must be a positive integer, got {groups!r}")
+        dilation = pair(dilation, "dilation")
         self.in_channels, self.stride = in_channels, stride
         self.representative = min(max(int(ratio * in_channels), 1), in_channels - 1)
         widths = (self.representative, out_channels)

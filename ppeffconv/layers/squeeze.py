@@ -7,8 +7,9 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 
 from ..ops.primitives import global_mean
+from ..utils.numbers import as_size
 from .arguments import layer_arguments
-from .conv import Conv2D, check_channels, check_input
+from .conv import Conv2D, check_input
 from .octave import Pair, split_channels
 
 
@@ -26,7 +27,8 @@ class SqueezeExcitation(nn.Layer):
     @layer_arguments
     def __init__(self, channels: int, reduction: int = 16) -> None:
         super().__init__()
-        check_channels(channels, 1)
+        as_size(channels, "channels")
+        as_size(reduction, "reduction")
         hidden = max(1, channels // reduction)
         self.channels = channels
         self.fc1 = Conv2D(channels, hidden, 1, bias_attr=True)
@@ -52,7 +54,8 @@ class OctaveSqueezeExcitation(nn.Layer):
     @layer_arguments
     def __init__(self, channels: int, alpha: float = 0.5, reduction: int = 16) -> None:
         super().__init__()
-        check_channels(channels, 1)
+        as_size(channels, "channels")
+        as_size(reduction, "reduction")
         high, low = split_channels(channels, alpha)
         hidden = max(1, channels // reduction)
         self.fc1 = Conv2D(channels, hidden, 1, bias_attr=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import paddle
-from paddle import ParamAttr, Tensor, nn
+from paddle import Tensor, nn
 
 from ..ops import conv2d, nested_conv2d
 from ..ops.primitives import add_bias, channels
 from ..ops.reference_nested import centre, nested_filters
 from ..utils.numbers import is_size
-from .arguments import layer_arguments
+from .arguments import Attr, bias_attribute, layer_arguments
 from .conv import check_channels, check_input, fan_in_uniform, kaiming_fan_out, pair
 
 CHANNEL_MODES = ("paper", "reference")
@@ -61,7 +61,7 @@ class VersatileConv2D(nn.Layer):
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
         groups: int = 1,
-        bias_attr: bool | ParamAttr | None = None,
+        bias_attr: Attr = None,
         delta: int = 0,
         g: int = 1,
         channel_mode: str = "paper",
@@ -85,9 +85,8 @@ class VersatileConv2D(nn.Layer):
             )
         shape = [primaries, in_channels // groups, *self.kernel_size]
         self.weight = self.create_parameter(shape, attr=kaiming_fan_out(shape))
-        if bias_attr is None or bias_attr is True:
-            bias_attr = fan_in_uniform(math.prod(shape[1:]))
-        self.bias = None if bias_attr is False else self.create_parameter([out_channels], attr=bias_attr, is_bias=True)
+        bias = bias_attribute(bias_attr, fan_in_uniform(math.prod(shape[1:])))
+        self.bias = None if bias is False else self.create_parameter([out_channels], attr=bias, is_bias=True)
 
     def _check_channel_window(self, delta: int, g: int, channel_mode: str) -> None:
         check_channel_window(delta, g, channel_mode)

@@ -12,6 +12,7 @@ from ..layers import DeformableSampledBottleneck, SampledBasicBlock, SampledBott
 from ..layers.conv import fan_in_uniform
 from ..layers.norm import BatchNorm2D, norm_act
 from ..ops.primitives import global_mean
+from ..utils.numbers import as_size
 from .blocks import BasicBlock, Bottleneck, ConvSlots, DeformableBottleneck, SEBottleneck, Variant
 from .stems import build_stem
 
@@ -155,8 +156,7 @@ class ResNet(nn.Layer):
 
 def classifier(channels: int, num_classes: int) -> nn.Linear:
     """The fully connected layer, initialised as in the authors' framework; ValueError for a bad class count."""
-    if not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}")
+    as_size(num_classes, "num_classes")
     uniform = fan_in_uniform(channels)
     return nn.Linear(channels, num_classes, weight_attr=uniform, bias_attr=uniform)
 

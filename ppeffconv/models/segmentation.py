@@ -11,6 +11,7 @@ from ..layers import auxiliary_losses
 from ..layers.conv import Conv2D
 from ..layers.norm import BatchNorm2D
 from ..ops.primitives import has_size, shape_of
+from ..utils.numbers import as_size
 from .fpn import FPN
 
 
@@ -47,8 +48,7 @@ class DilatedFPN(nn.Layer):
         super().__init__()
         if not getattr(backbone, "features_only", True) or not hasattr(backbone, "feature_strides"):
             raise ValueError(f"DilatedFPN needs a backbone with features_only=True, got {type(backbone).__name__}")
-        if not isinstance(num_classes, int) or num_classes < 1:
-            raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}")
+        as_size(num_classes, "num_classes")
         self.backbone = backbone
         self.fpn = FPN(backbone.feature_channels, backbone.feature_strides, channels, **(fpn_kwargs or {}))
         self.branches = nn.LayerList([_branch(channels, head_channels) for _ in self.fpn.feature_channels])

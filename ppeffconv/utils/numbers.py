@@ -14,12 +14,13 @@ def is_size(value: Any, minimum: int = 1) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= minimum
 
 
-def as_size(value: Any, name: str, minimum: int = 1, odd: bool = False) -> int:
+def as_size(value: Any, name: str, minimum: int = 1, odd: bool = False, note: str = "") -> int:
     """``value`` as an integer of Python's, which is all that kernels and Paddle's layers take.
 
     Args:
         name: of the argument, in the error.
         odd: whether it must be.
+        note: to what is expected, in the error.
 
     Raises:
         ValueError: it is no integer, even, less than ``minimum`` or more than 32 bits hold.
@@ -28,7 +29,7 @@ def as_size(value: Any, name: str, minimum: int = 1, odd: bool = False) -> int:
         kind = f"an{' odd' if odd else ''} integer >= {minimum}"
         if minimum == 1:
             kind = f"a{'n odd' if odd else ''} positive integer"
-        raise ValueError(f"{name} must be {kind}, got {value!r}")
+        raise ValueError(f"{name} must be {kind}{note}, got {value!r}")
     return int(value)
 
 

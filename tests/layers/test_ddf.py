@@ -94,8 +94,8 @@ def test_separable_changes_the_width():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"kernel_size": 4}, "kernel_size must be odd"),
-        ({"kernel_size": 1}, "at least 3"),
+        ({"kernel_size": 4}, "kernel_size must be an odd integer >= 3, got 4"),
+        ({"kernel_size": 1}, "an odd integer >= 3, got 1"),
         ({"mode": "sum"}, "mode must be"),
         ({"heads": 3}, "heads must divide"),
         ({"se_ratio": 0}, "se_ratio must be positive"),
