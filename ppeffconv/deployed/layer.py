@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import paddle
 from paddle import Tensor, nn
+from paddle.hapi.dynamic_flops import register_hooks
 from paddle.jit import not_to_static
 
 from ..layers.density import LastForward
+from ..layers.paddle_tools import count_extra
 from ..ops.backend import BACKENDS, choose_backend
 from ..ops.deployed import deployed, hold
 from ..utils.messages import brief
@@ -145,9 +147,16 @@ class Deployed(nn.Layer):
             lines.append(cost(self.program, on, self.densities))
         return "\n".join(lines)
 
+    def extra_macs(self, inputs: Tensor, outputs: Any) -> int:
+        """Multiply-adds of the dense program, for `ppeffconv.profile` and `paddle.flops`."""
+        return inputs.shape[0] * self.program.macs(inputs.shape[1:])
+
     def extra_repr(self) -> str:
         """For ``print(net)``."""
         return f"{len(self.program.steps)} steps, {self.program.dtype}, backend={self.backend}"
+
+
+register_hooks[Deployed] = count_extra
 
 
 class _Packed:

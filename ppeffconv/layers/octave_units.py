@@ -13,14 +13,25 @@ from ..utils.numbers import as_size, plain_arguments
 from .arguments import layer_arguments
 from .conv import check_input
 from .norm import BatchNorm2D, norm_act
-from .octave import OctConv2D, OctConvBNAct, Pair, downsample2, lone_group, octave_map, octave_merge, octave_pool
+from .octave import OctConv2D, OctConvBNAct, Pair, downsample2, lone_group, octave_map, octave_merge
 
 
 class OctaveMerge(nn.Layer):
     """Pair of groups to one tensor [N, C_h + C_l, H, W], at the end of the layers that pass pairs on."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.join = _Join()
+
     def forward(self, x: Pair) -> Tensor:
-        return octave_merge(x)
+        return self.join(*(group for group in x if group is not None))
+
+
+class _Join(nn.Layer):
+    """High and low group, or a lone one: `paddle.flops` asks what the innermost layers take for its shape."""
+
+    def forward(self, high: Tensor, low: Tensor | None = None) -> Tensor:
+        return octave_merge((high, low))
 
 
 class OctaveNormAct(nn.Layer):
@@ -56,8 +67,19 @@ class OctConvBNReLU6(OctConvBNAct):
 class OctaveAvgPool2D(nn.Layer):
     """2x2 average pooling of both groups, with ceil, so that the low one stays at half the size of the high one."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = _Halve()
+
     def forward(self, x: Pair) -> Pair:
-        return octave_pool(x, "avg")
+        return octave_map(self.pool, x)
+
+
+class _Halve(nn.Layer):
+    """The pooling of one group; see `_Join`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return downsample2(x)
 
 
 class TensorOctConv2D(nn.Layer):

@@ -2,7 +2,8 @@
 
 Both look at layers alone, so what a layer of several parts does between them stays out of sight: `paddle.flops` counts
 neither the dynamic filtering of DDF nor HetConv's 1x1 kernels (`ppeffconv.profile` does), and quantisation-aware
-training leaves these, three-dimensional and deformable convolutions in floating point.
+training leaves these, three-dimensional and deformable convolutions in floating point. `paddle.flops` looks at
+sublayers alone: a lone layer, or a deployed network, is counted in a `paddle.nn.Sequential` around it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class QuantedVersatileConv2D(ConvertibleQuantedLayer):
         return ["activation_quanter"]
 
 
-def _count_extra(layer: nn.Layer, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+def count_extra(layer: nn.Layer, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+    """What `paddle.flops` calls for a layer that has ``extra_macs``."""
     layer.total_ops += layer.extra_macs(inputs[0], outputs)
 
 
@@ -64,8 +66,8 @@ register_hooks |= {
     Conv3D: count_convNd,
     DeformableConv2D: count_convNd,
     BatchNorm2D: count_bn,
-    VersatileConv2D: _count_extra,
-    LearnedVersatileConv2D: _count_extra,
+    VersatileConv2D: count_extra,
+    LearnedVersatileConv2D: count_extra,
 }
 DEFAULT_QAT_LAYER_MAPPINGS |= {
     Conv2D: QuantedConv2D,

@@ -11,6 +11,7 @@ from paddle.quantization import QAT, QuantConfig
 from paddle.quantization.quanters import FakeQuanterWithAbsMaxObserver
 
 import ppeffconv
+from ppeffconv import layers
 from ppeffconv.layers.paddle_tools import QuantedVersatileConv2D
 
 from .public import WITH_ATTRIBUTES, inputs_of, outputs_of
@@ -65,6 +66,37 @@ def test_flops_are_those_of_the_profile(name, capsys):
     assert "Cannot find suitable count function for <class 'ppeffconv.layers.conv" not in capsys.readouterr().out
     assert set(net.state_dict()) == keys
     assert net(paddle.randn([1, 3, 32, 32])).shape == [1, 3]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_flops_count_through_pairs(alpha):
+    """The innermost layers take tensors, since `paddle.flops` asks for the shape of what they take."""
+    first = layers.OctConv2D(4, 8, 3, alpha_in=0, alpha_out=alpha, padding=1)
+    net = nn.Sequential(first, layers.OctaveAvgPool2D(), layers.OctaveMerge())
+    expected, keys = ppeffconv.profile(net, (4, 8, 8)).macs, set(net.state_dict())
+    assert paddle.flops(net, [1, 4, 8, 8]) == expected
+    assert set(net.state_dict()) == keys
+    assert {name for name, _ in net.named_buffers()} == set()
+
+
+def test_multiply_adds_of_deployed_networks_are_counted():
+    net = nn.Sequential(layers.SPConv2D(4, 8), nn.ReLU(), layers.Conv2D(8, 6, 3, bias_attr=True))
+    net.eval()
+    expected = ppeffconv.profile(net, (4, 8, 8)).macs
+    deployed = ppeffconv.deploy(net)
+    assert ppeffconv.profile(deployed, (2, 4, 8, 8)).macs == expected
+    around = nn.Sequential(deployed)  # `paddle.flops` looks at sublayers alone
+    keys = set(around.state_dict())
+    assert paddle.flops(around, [1, 4, 8, 8]) == expected
+    assert set(around.state_dict()) == keys
+
+
+def test_flops_see_accelerated_networks():
+    net = nn.Sequential(nn.Conv2D(3, 8, 3), nn.BatchNorm2D(8), nn.ReLU())
+    expected = paddle.flops(net, [1, 3, 8, 8])
+    keys = set(net.state_dict())
+    assert paddle.flops(ppeffconv.accelerate(net), [1, 3, 8, 8]) == expected > 0
+    assert set(net.state_dict()) == keys
 
 
 def shapes_of_norms(net, x):
