@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
-from paddle.nn.utils import weight_norm
+from paddle.nn.utils import remove_weight_norm, spectral_norm, weight_norm
 
 from ppeffconv.layers import OctConv2D
 from ppeffconv.models import profile
@@ -26,6 +26,13 @@ def convolutions(layer: nn.Layer) -> dict[str, nn.Layer]:
     """Those inside, by name."""
     kinds = (nn.Conv2D, nn.Conv3D, nn.Conv2DTranspose)
     return {name: inner for name, inner in layer.named_sublayers() if isinstance(inner, kinds)}
+
+
+def weighing(layer: nn.Layer) -> list[nn.Layer]:
+    """All that have the weight of a convolution; not of zeros, which have no direction."""
+    inside = layer.sublayers(include_self=True)
+    weights = [getattr(inner, "weight", None) for inner in inside]
+    return [i for i, w in zip(inside, weights) if w is not None and w.ndim >= 4 and bool(w.any())]
 
 
 def put(layer: nn.Layer, name: str, new: nn.Layer) -> None:
@@ -95,6 +102,36 @@ def test_weight_norm_trains(name):
         if step == 0:
             for path, inner in convolutions(layer).items():
                 assert inner.weight_g.grad is not None, path
+        optimizer.step()
+        optimizer.clear_grad()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", LAYERS)
+def test_weight_norm_comes_and_goes(name, training):
+    layer, inputs = build(name)
+    layer.train() if training else layer.eval()
+    expected, keys = [y.numpy() for y in outputs_of(layer, inputs)], set(layer.state_dict())
+    for change in (weight_norm, remove_weight_norm):
+        for inner in weighing(layer):
+            change(inner)
+        for ours, theirs in zip(outputs_of(layer, inputs), expected, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs, atol=2e-5)
+    assert set(layer.state_dict()) == keys
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", LAYERS)
+def test_spectral_norm_trains(name, training):
+    layer, inputs = build(name)
+    layer.train() if training else layer.eval()
+    inside = weighing(layer)
+    for inner in inside:
+        spectral_norm(inner)
+    optimizer = paddle.optimizer.SGD(0.1, layer.parameters())
+    for _ in range(2):
+        sum(y.square().sum() for y in outputs_of(layer, inputs)).backward()
+        assert all(inner.weight_orig.grad is not None for inner in inside)
         optimizer.step()
         optimizer.clear_grad()
 
