@@ -33,6 +33,8 @@ NETWORKS = {
     "oct_resnext50_32x4d": {"width": 16},
     "mobilenet_v1": {"scale": 0.25},
     "oct_mobilenet_v2": {"scale": 0.25},
+    "oct_densenet121": {},
+    "gated_vgg16": {"head": "cifar"},
 }
 
 
