@@ -104,11 +104,9 @@ class Method:
     def own_arguments(self) -> list[str]:
         """Names of the arguments that belong to the method and not to the slot."""
         taken = {"self", "channels", "downsample", *(f.name for f in fields(Slot))}
-        return [
-            name
-            for name in inspect.signature((self.arguments_of or self.layer).__init__).parameters
-            if name not in taken
-        ]
+        parameters = inspect.signature((self.arguments_of or self.layer).__init__).parameters.values()
+        unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return [p.name for p in parameters if p.name not in taken and p.kind not in unnamed]
 
 
 class MethodRegistry(Registry):

@@ -55,6 +55,19 @@ def test_what_it_cannot_do_is_named():
         METHODS.register("function")(lambda x: x)
 
 
+def test_what_it_does_not_name_is_no_argument_of_its_own():
+    class Open(Scaled):
+        def __init__(self, in_channels, out_channels, kernel_size, stride, padding, twice=False, **others):
+            super().__init__(in_channels, out_channels, kernel_size, stride, padding)
+            self.others = others
+
+    METHODS.register("open")(Open)
+    assert METHODS.get("open").own_arguments() == ["twice"]
+    assert build_conv("open", 4, 6, 3, dilation=2).others == {"dilation": (2, 2), "groups": 1, "bias_attr": False}
+    with pytest.raises(ValueError, match="has no argument 'others'.* It takes: twice"):
+        build_conv("open", 4, 6, 3, others=1)
+
+
 def lambda_layer():
     class Short(nn.Layer):
         def __init__(self, in_channels, out_channels, kernel_size):
