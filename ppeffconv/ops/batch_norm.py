@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 from paddle.jit import not_to_static
 
+from ..utils.numbers import is_number
 from . import loader
 from .backend import choose_backend
 from .precision import mixes
@@ -88,10 +89,9 @@ def check(op: str, x: Tensor, running_mean, running_var, weight, bias, **like_x:
 def check_options(op: str, **options: bool | float) -> None:
     """Raise ValueError unless ``relu`` and ``training`` are flags and the others numbers."""
     for name, value in options.items():
-        kinds = bool if name in ("relu", "training") else (int, float)
-        if not isinstance(value, kinds):
-            wanted = "True or False" if kinds is bool else "a number"
-            raise ValueError(f"{op}: {name} must be {wanted}, got {value!r}")
+        flag = name in ("relu", "training")
+        if not (isinstance(value, bool) if flag else is_number(value)):
+            raise ValueError(f"{op}: {name} must be {'True or False' if flag else 'a number'}, got {value!r}")
 
 
 def _shape(tensor: Tensor) -> str:

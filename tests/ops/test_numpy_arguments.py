@@ -17,6 +17,12 @@ def normal(*shape: int) -> paddle.Tensor:
 
 
 X, MASK = normal(2, 4, 6, 5), (normal(2, 1, 6, 5) > 0).astype("float32")
+
+
+def fresh_norm() -> tuple[paddle.Tensor, ...]:
+    return paddle.zeros([4]), paddle.ones([4]), paddle.ones([4]), paddle.zeros([4])
+
+
 CALLS = {
     "conv2d": lambda i: ops.conv2d(X, normal(4, 2, 3, 3), None, i(TWO), (i(ONE), i(TWO)), i(ONE), i(TWO)),
     "depthwise conv2d": lambda i: ops.conv2d(X, normal(4, 1, 3, 3), padding=i(ONE), groups=i(TWO) * i(TWO)),
@@ -27,6 +33,8 @@ CALLS = {
     "scaled filter_norm": lambda i: ops.filter_norm(normal(2, 4, 9), -i(ONE), scale=normal(4, 9)),
     "octave_upsample": lambda i: ops.octave_upsample(normal(2, 4, 1, 2), (i(TWO), i(THREE))),
     "sample_interpolate": lambda i: ops.sample_interpolate(X, MASK, paddle.ones([1]), i(THREE)),
+    "batch_norm": lambda i: ops.batch_norm(X, *fresh_norm(), None, False, True, np.float32(0.5), np.float64(1e-5)),
+    "blend": lambda i: ops.blend(X, X * X, fresh_norm(), fresh_norm(), True, np.float32(0.5), np.float16(1e-3)),
     "average": lambda i: kernel_interpolate(X, MASK, None, i(THREE)),
 }
 
