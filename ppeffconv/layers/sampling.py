@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
@@ -275,9 +274,7 @@ class SampledBasicBlock(SampledBlock):
 def _mask_branch(in_channels: int, stride: int) -> Conv2D:
     """3x3 convolution to one logit; starts at weight 0 and bias 3, so that every position is kept with p = 0.9526."""
     bias = ParamAttr(initializer=nn.initializer.Constant(3.0))
-    branch = Conv2D(in_channels, 1, 3, stride, padding=1, bias_attr=bias)
-    branch.weight.set_value(paddle.zeros_like(branch.weight))
-    return branch
+    return Conv2D(in_channels, 1, 3, stride, padding=1, bias_attr=bias, weight_attr=nn.initializer.Constant(0.0))
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Layer | None:

@@ -164,6 +164,22 @@ def test_multiply_adds_are_counted_through_wrappers(name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_made_before_their_memory(name):
+    """As large networks are, under `paddle.LazyGuard`."""
+    usual, inputs = build(name)
+    with paddle.LazyGuard():
+        layer = LAYERS[name].build()
+    for parameter in layer.parameters():
+        parameter.initialize()
+    for (key, ours), theirs in zip(layer.named_parameters(), usual.parameters(), strict=True):
+        if theirs.min() == theirs.max() and theirs.size > 1:  # starts as a constant
+            np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=key)
+    for ours, theirs in zip(outputs_of(layer, inputs), outputs_of(usual, inputs), strict=True):
+        assert ours.shape == theirs.shape
+        assert np.isfinite(ours.numpy()).all()
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_copies_and_pickled_states_give_the_same(name):
     layer, inputs = build(name)
     outputs_of(layer, inputs)  # what a forward leaves behind must not hinder
