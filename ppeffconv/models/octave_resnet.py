@@ -149,7 +149,7 @@ class OctaveResNet(ResNet):
                 conv = getattr(block, f"conv{block.depth}")
                 for norm in (conv.bn_h, conv.bn_l):
                     if norm is not None:
-                        norm.weight.set_value(norm.weight * 0)
+                        nn.initializer.Constant(0.0)(norm.weight)
 
     def _feature_map(self, x: Pair) -> Tensor:
         return octave_merge(x)

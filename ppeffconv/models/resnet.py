@@ -133,7 +133,7 @@ class ResNet(nn.Layer):
         for stage in range(1, self.stages + 1):
             for block in getattr(self, f"layer{stage}"):
                 last = getattr(block, "bn3", None) or block.bn2
-                last.weight.set_value(last.weight * 0)
+                nn.initializer.Constant(0.0)(last.weight)
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         x = norm_act(self.bn1, self.conv1(x))

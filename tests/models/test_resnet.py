@@ -66,6 +66,19 @@ def test_initialisation():
     assert (octave.layer1[0].conv3.bn_l.weight.numpy() == 0).all()
 
 
+@pytest.mark.parametrize("name", ["resnet18", "oct_resnet26", "sampled_resnet18"])
+def test_a_network_is_made_before_its_memory(name):
+    """As large networks are, under `paddle.LazyGuard`."""
+    with paddle.LazyGuard():
+        net = ppeffconv.create_model(name, num_classes=3, width=8, zero_init_residual=True)
+    for parameter in net.parameters():
+        parameter.initialize()
+    net.eval()
+    assert np.isfinite(net(paddle.randn([2, 3, 32, 32])).numpy()).all()
+    last = net.layer1[0].conv3.bn_l if name.startswith("oct") else net.layer1[0].bn2
+    assert (last.weight.numpy() == 0).all()
+
+
 def test_same_seed_gives_the_same_network():
     def weights():
         paddle.seed(3)
