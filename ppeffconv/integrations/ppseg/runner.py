@@ -44,7 +44,8 @@ def train(cfg: RunConfig, resume: str | None = None) -> Path:
     """Train, and evaluate with each checkpoint; the last one's metrics go to ``result.json``.
 
     PaddleSeg's loop keeps in the run's folder ``iter_N/``, ``best_model/`` and VisualDL's records; a resumed run begins
-    a new pass over the data, so it is not bit-equal to an uninterrupted one.
+    a new pass over the data, so it is not bit-equal to an uninterrupted one, and a new search for the best model; the
+    one until then is kept in ``best_model_until_N/``.
 
     Args:
         cfg: see `RunConfig`.
@@ -150,6 +151,8 @@ def _run(cfg: RunConfig, resume: str | None) -> Path:
     check_data(folder, {"images": len(train_set), "classes": train_set.num_classes}, resumed)
     _write_text(folder / CONFIG_FILE, str(cfg))
     if step < cfg.iters:
+        if resumed:
+            _keep_best(folder, step)
         with continuing(step):
             _train(cfg, builder, model, train_set, val_set, checkpoint)
     else:
@@ -162,6 +165,14 @@ def _run(cfg: RunConfig, resume: str | None) -> Path:
         facts |= _metrics(cfg, model, val_set)
         _write_text(folder / RESULT_FILE, json.dumps(finite(facts), indent=1, allow_nan=False))
     return folder
+
+
+def _keep_best(folder: Path, step: int) -> None:
+    """Put aside the best model until now: PaddleSeg's loop forgets how good it was, and would overwrite it by worse."""
+    best, kept = folder / "best_model", folder / f"best_model_until_{step}"
+    if best.is_dir() and not kept.exists():
+        best.rename(kept)
+        logger.info(f"the best model of the first {step} iterations is kept in {kept}; {best} is that of the others")
 
 
 def _train(

@@ -43,6 +43,9 @@ def test_train_evaluate_infer_resume_and_report(runner, load, data, tmp_path, ca
     runner.train(load(), resume="auto")  # iters=4
     log = capsys.readouterr().out
     assert "Resume model from" in log
+    assert "the best model of the first 2 iterations is kept in" in log
+    assert (folder / "best_model_until_2" / "model.pdparams").is_file()
+    assert (folder / "best_model" / "model.pdparams").is_file()
     assert "iter: 4/4" in log
     assert "iter: 3, temperature: 0.1732" in log  # 0.03 ** (2 / 4): it goes on, and does not begin anew
     curves = scalars(folder)
