@@ -123,7 +123,8 @@ def test_an_accelerated_network_casts_where_paddle_does(dtype):
     images = paddle.randn([2, 3, 16, 16])
 
     def ops_of(net: nn.Layer) -> list:
-        ops = trace(net, [images], dtype).main_program.global_block().ops
+        program = trace(net, [images], dtype)  # held, for the ops live no longer
+        ops = program.main_program.global_block().ops
         return sorted((op.name(), *(str(value.dtype) for value in op.results())) for op in ops if op.name() in COMPUTE)
 
     expected = ops_of(plain)

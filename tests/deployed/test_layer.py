@@ -247,9 +247,10 @@ def test_shapes_of_a_trace(sizes, features):
     deployed = ppeffconv.deploy(create("oct_resnet20", features_only=features))
     deployed.traced_backend, _ = "cpu", deployed.uid
     spec = paddle.static.InputSpec([None if side < 0 else side for side in sizes], "float32")
-    outputs = paddle.jit.to_static(deployed.forward, input_spec=[spec], full_graph=True).concrete_program.outputs
+    program = paddle.jit.to_static(deployed.forward, input_spec=[spec], full_graph=True).concrete_program
     known = run(deployed, images([2 if side < 0 else side for side in sizes]))
-    for got, y in zip(outputs, known if features else [known], strict=True):
+    # the values live as long as their program
+    for got, y in zip(program.outputs, known if features else [known], strict=True):
         expected = [-1 if sizes[0] < 0 else 2, *y.shape[1:]]
         if features:
             expected[2:] = [-1 if side < 0 else known for side, known in zip(sizes[2:], y.shape[2:])]
