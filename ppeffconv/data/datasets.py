@@ -69,7 +69,7 @@ def check_num_classes(cfg: Mapping[str, Any], dataset: Dataset) -> None:
     wanted, found = cfg["Arch"]["num_classes"], dataset.num_classes
     if wanted == found:
         return
-    unused = list(getattr(dataset, "unused_labels", []))
+    unused = getattr(dataset, "unused_labels", [])
     if unused and unused[0] == 0 and len(unused) == found - wanted:
         raise ValueError(
             f"Arch.num_classes is {wanted}, but the labels go up to {found - 1}, and none is below {len(unused)}. "

@@ -44,6 +44,7 @@ class TransformedDataset(Dataset):
         self.num_classes: int = dataset.num_classes
         self.class_names: list[str] = dataset.class_names
         self.image_mode: str = dataset.image_mode
+        self.unused_labels: list[int] = getattr(dataset, "unused_labels", [])
 
     @property
     def broken(self) -> list[str]:

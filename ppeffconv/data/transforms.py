@@ -137,7 +137,7 @@ def build_transforms(specs: Sequence[str | Mapping[str, Any]]) -> Pipeline:
     names = [name for name, _ in steps]
     if not any(names[-len(end) :] == list(end) for end in ENDS):
         ends = ", or in ".join(" and ".join(end) for end in ENDS)
-        raise ValueError(f"the transforms must end in {ends}; got {', '.join(names)}")
+        raise ValueError(f"the transforms must end in {ends}; got {', '.join(names) or 'none'}")
     return Pipeline(steps)
 
 

@@ -46,6 +46,11 @@ def load_network(cfg: Config, weights: str | Path | None = None) -> tuple[nn.Lay
     arch = cfg["Arch"] if weights is None else {**cfg["Arch"], "pretrained": False}
     net = build_network({"Arch": arch})
     facts = load_for_inference(net, weights) if weights is not None else {}
+    if weights is not None and not facts and cfg["Global"]["task"] == "classification":
+        get_logger().warning(
+            f"{weights} has no class names, as a checkpoint's folder does: they are taken from the evaluation data, "
+            "and nothing can tell whether these number their classes as the weights do"
+        )
     if facts:
         check_known_classes(facts["class_names"], cfg, str(weights))
     net.eval()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from pathlib import Path
 
 NAME = "ppeffconv"
 FORMAT = "[%(asctime)s] %(levelname)s: %(message)s"
 DATES = "%Y/%m/%d %H:%M:%S"
+MOST_EARLIER = 1000  # lines that are kept for a file that is not there yet
 
 
 def get_logger() -> logging.Logger:
@@ -19,18 +21,23 @@ def setup(run_dir: str | Path | None = None, rank: int = 0) -> logging.Logger:
     """Send the package's messages to the console (stderr) and, given a folder, to its ``train.log``.
 
     Calling it again replaces what an earlier call set up, so a program may start on the console alone and add the file
-    once the run's folder is known. Ranks other than 0 show warnings only and write no file.
+    once the run's folder is known: what was told before goes to the file first, because it belongs to the run too.
+    Ranks other than 0 show warnings only and write no file.
     """
     logger = get_logger()
+    earlier = [record for handler in logger.handlers if isinstance(handler, _Console) for record in handler.earlier]
     close()
     logger.setLevel(logging.INFO if rank == 0 else logging.WARNING)
     logger.propagate = False  # paddle and visualdl leave a handler on the root logger: each line would come twice
-    _add(logger, _Console())
+    _add(logger, _Console(0 if run_dir else MOST_EARLIER))
     if run_dir is not None and rank == 0:
         path = Path(run_dir) / "train.log"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _add(logger, _File(path, encoding="utf-8"))
+            file = _File(path, encoding="utf-8")
+            _add(logger, file)
+            for record in earlier:
+                file.handle(record)
         except OSError as error:
             logger.warning(f"no log file: cannot write {path}: {error.strerror}")
     return logger
@@ -52,6 +59,16 @@ def _add(logger: logging.Logger, handler: logging.Handler) -> None:
 
 
 class _Console(logging.StreamHandler):
+    """The terminal, and the last lines that it was given."""
+
+    def __init__(self, most_earlier: int) -> None:
+        super().__init__()
+        self.earlier: deque[logging.LogRecord] = deque(maxlen=most_earlier)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.earlier.append(record)
+        super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         """Drop what a closed terminal or pipe cannot take."""
 

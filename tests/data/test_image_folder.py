@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ppeffconv.data import UnreadableImageError, build_dataset, check_num_classes
+from ppeffconv.data import TransformedDataset, UnreadableImageError, build_dataset, build_transforms, check_num_classes
 from ppeffconv.data.image_folder import ImageFolder
 from ppeffconv.utils.logger import get_logger
 
@@ -217,8 +217,9 @@ def test_missing_files_of_a_list_are_said_before_anything_is_read(folder, warnin
 def test_advice_about_labels_with_gaps(folder, warnings, labels, num_classes, advice):
     (folder / "list.txt").write_text("".join(f"red/a b.png {label}\n" for label in labels))
     data = ImageFolder(folder, list_file=folder / "list.txt")
-    with pytest.raises(ValueError, match=f"Arch.num_classes is {num_classes}, but .*{advice}"):
-        check_num_classes({"Arch": {"num_classes": num_classes}}, data)
+    for form in (data, TransformedDataset(data, build_transforms(["ToArray"]))):  # the latter is what a trainer has
+        with pytest.raises(ValueError, match=f"Arch.num_classes is {num_classes}, but .*{advice}"):
+            check_num_classes({"Arch": {"num_classes": num_classes}}, form)
     assert (labels == "012") == (not warnings)
     check_num_classes({"Arch": {"num_classes": data.num_classes}}, data)
 

@@ -16,6 +16,7 @@ from ppeffconv.engine.images import find_images, predict_images
 from ppeffconv.engine.inference import evaluate_run, export_run, exported_parts, load_network, network_parts
 from ppeffconv.engine.predictor import Predictor
 from ppeffconv.engine.trainer import Trainer
+from ppeffconv.utils import logger
 
 
 @pytest.fixture
@@ -47,10 +48,14 @@ def test_input_shape_from_the_configuration(run):
     assert exported_parts(export_run(cfg, run.run_dir / "x"))["input_shape"] == [1, 12, 10]
 
 
-def test_lone_weight_file_takes_the_facts_from_the_data(run, tmp_path):
+def test_lone_weight_file_takes_the_facts_from_the_data(run, tmp_path, caplog):
+    logger.close()  # the run's log, so that caplog hears what comes
+    load_network(load_config(run.run_dir / "config.yaml"))
+    assert "class names" not in caplog.text
     weights = tmp_path / "alone.pdparams"
     weights.write_bytes((run.run_dir / "best" / "model.pdparams").read_bytes())
     parts = network_parts(load_config(run.run_dir / "config.yaml"), weights)
+    assert "alone.pdparams has no class names" in caplog.text
     assert parts["class_names"] == ["dark", "grey", "light"]
     assert parts["input_shape"] == [1, 8, 8]
 

@@ -23,7 +23,7 @@ def run_dir(tool, make_cfg, tiny_net, capsys):
 
 def test_train_prints_commands_that_work(tool, make_cfg, tiny_net, capsys):
     cfg = make_cfg()
-    options = ["-o", "Global.epochs=1", "Global.use_visualdl=true", "-o", "Optimizer.lr=0.01"]
+    options = ["-o", "Global.epochs=1", "Global.use_visualdl=true", "-o", "Optimizer.lr=0.01", "Metric.topk=[5]"]
     assert tool("train", "-c", cfg.path, *options) == 0
     lines = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
     run = cfg.path.parent / "output" / "tiny"
@@ -32,6 +32,7 @@ def test_train_prints_commands_that_work(tool, make_cfg, tiny_net, capsys):
     assert shlex.split(lines["curves"])[1:] == ["--logdir", str(run / "vdl"), "--language", "en"]
     saved = load_config(run / "config.yaml")
     assert (saved["Global"]["epochs"], saved["Optimizer"]["lr"]) == (1, 0.01)
+    assert "top-5 accuracy is left out: there are only 3 classes" in (run / "train.log").read_text()
     for name in ("evaluate", "predict", "export"):
         _, script, *arguments = shlex.split(lines[name])
         assert tool(script.rpartition("/")[2].removesuffix(".py"), *arguments) == 0

@@ -38,6 +38,18 @@ def test_a_second_run_appends(tmp_path):
     assert [line.split()[-1] for line in (tmp_path / "train.log").read_text().splitlines()] == ["first", "second"]
 
 
+def test_what_was_told_before_the_run_had_a_folder_is_in_its_log(tmp_path):
+    setup()
+    get_logger().info("early")
+    for name in ("one", "two"):
+        setup(tmp_path / name)
+        get_logger().info(name)
+    setup(tmp_path / "other", rank=1)
+    lines = {name: (tmp_path / name / "train.log").read_text().splitlines() for name in ("one", "two")}
+    assert [line.split()[-1] for line in lines["one"]] == ["early", "one"]
+    assert [line.split()[-1] for line in lines["two"]] == ["two"]
+
+
 def test_other_ranks_only_warn_and_write_no_file(tmp_path, capsys):
     setup(tmp_path, rank=1)
     get_logger().info("chatter")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from ppeffconv.data.scenes import SceneSettings, compose, make_scenes, writer
+from ppeffconv.data.workers import WorkerError
 
 from .conftest import SETTINGS
 
@@ -72,6 +75,15 @@ def test_a_stopped_run_is_no_folder_and_is_completed(scenes, garment_root, tmp_p
     assert contents(folder) == contents(scenes)
     assert len(composed) == 8  # 7 scenes, the interrupted one twice
     assert composed.count((3, 0, 2)) == 2
+
+
+def test_a_killed_worker_ends_the_call_with_one_message(scenes, garment_root, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "compose_scene", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        with pytest.raises(WorkerError, match=r"worker \(process \d+\) was killed by SIGKILL"):
+            make_scenes(tmp_path / "s", SETTINGS, garment_root, workers=2)
+    assert not (tmp_path / "s").exists()
+    assert contents(make_scenes(tmp_path / "s", SETTINGS, garment_root)) == contents(scenes)
 
 
 def test_a_whole_folder_is_left_alone(scenes, garment_root, tmp_path, monkeypatch):
