@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +28,17 @@ def unfit_settings(toolkit: str) -> Iterator[None]:
         yield
     except (*SLIPS, ValueError) as error:
         raise ValueError(f"{toolkit} cannot be built from this configuration: {_told(error)}") from error
+
+
+@contextmanager
+def naming_full_disk(folder: Path) -> Iterator[None]:
+    """Name the run's folder in the error of a disk that is full: Paddle's saving names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise OSError(error.errno, f"cannot save: {error.strerror}", str(folder)) from error
+        raise
 
 
 def _told(error: Exception) -> str:

@@ -20,7 +20,7 @@ from ...engine.images import find_images
 from ...engine.rng import seed_everything
 from ...layers import exempt_from_decay
 from ...utils.logger import get_logger
-from ..commands import unfit_settings
+from ..commands import naming_full_disk, unfit_settings
 from ..resuming import check_data, check_resumed, trained_classes
 from . import callbacks, checkpoints, config
 from .annotations import categories, check_same_classes, damage, sound_copy
@@ -112,6 +112,7 @@ def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:
     Raises:
         ValueError: the folder holds a run already, or random weights would be frozen.
         FileNotFoundError: data or checkpoint are missing.
+        OSError: the run's folder cannot be written; the checkpoints in it are whole.
     """
     if "epoch" not in cfg:
         raise ValueError(f"{cfg['filename']}: epoch is missing: it has no default, please set it")
@@ -138,7 +139,8 @@ def train(cfg: Any, resume: str | None = None, validate: bool = True) -> Path:
             trainer.resume_weights(checkpoint)
     elif cfg["pretrain_weights"]:
         trainer.load_weights(cfg["pretrain_weights"])
-    trainer.train(validate)
+    with naming_full_disk(folder):
+        trainer.train(validate)
     # a run that was killed in its last evaluation has nothing to train any more
     if validate and rank() == 0 and callbacks.final_score(folder, cfg["epoch"]) is None:
         callbacks.append(folder, {"epoch": cfg["epoch"], **evaluate(cfg, str(folder / checkpoints.FINAL))})

@@ -27,7 +27,7 @@ from ...models.cost import CostOfImages
 from ...utils.device import device_name
 from ...utils.files import replacing
 from ...weights import load_weights, read_file
-from ..commands import SLIPS
+from ..commands import SLIPS, naming_full_disk
 from ..curves import continuing
 from ..places import how_to_get
 from ..resuming import check_data, check_resumed
@@ -56,9 +56,10 @@ def train(cfg: RunConfig, resume: str | None = None) -> Path:
 
     Raises:
         ValueError, FileNotFoundError, RuntimeError: a bad configuration, bad data, or a folder that holds a run.
+        OSError: the run's folder cannot be written; the checkpoints in it are whole.
     """
     # an optimizer's state is kept under names that count the layers which a process has made
-    with unique_name.guard():
+    with unique_name.guard(), naming_full_disk(cfg.run_dir):
         return _run(cfg, resume)
 
 

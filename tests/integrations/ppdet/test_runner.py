@@ -135,6 +135,17 @@ def test_old_checkpoints_are_deleted_if_asked(load):
     assert {path.stem for path in folder.glob("*.pdparams")} == {"1", "model_final"}
 
 
+def test_a_full_disk_is_one_message_and_loses_no_checkpoint(load, full_disk):
+    folder = train(load("epoch=1"))
+    kept = {path.name: path.read_bytes() for path in folder.glob("*.pd*")}
+    with full_disk(), pytest.raises(OSError, match=f"cannot save: File too large: '{folder}'"):
+        train(load(), resume="auto")
+    assert {path.name: path.read_bytes() for path in folder.glob("*.pd*")} == kept
+    assert train(load(), resume="auto") == folder
+    with pytest.raises(OSError, match="'/proc/run'"):  # where nothing can be made, as in a folder that is read-only
+        train(load("save_dir=/proc/run"))
+
+
 def test_the_best_weights_survive_a_resumed_run(load):
     from ppeffconv.integrations.ppdet import callbacks, runner
 

@@ -118,6 +118,17 @@ def test_a_checkpoint_that_a_kill_left_half_is_passed_over(runner, load, capsys)
     assert "Resume model from" not in capsys.readouterr().out
 
 
+def test_a_full_disk_is_one_message_and_loses_no_checkpoint(runner, load, full_disk):
+    folder = runner.train(load("iters=2"))
+    kept = {name: (folder / "iter_2" / name).read_bytes() for name in ("model.pdparams", "model.pdopt")}
+    with full_disk(), pytest.raises(OSError, match=f"cannot save: File too large: '{folder}'"):
+        runner.train(load(), resume="auto")
+    assert {name: (folder / "iter_2" / name).read_bytes() for name in kept} == kept
+    assert runner.train(load(), resume="auto") == folder
+    with pytest.raises(OSError, match="'/proc/run'"):  # where nothing can be made, as in a folder that is read-only
+        runner.train(load("run.save_dir=/proc/run"))
+
+
 def test_resumed_curves_go_on_in_their_file(runner, load):
     folder = runner.train(load("iters=2"))
     (first,) = folder.glob("vdlrecords.*")
