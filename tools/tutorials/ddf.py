@@ -3,7 +3,7 @@
 # **解耦动态滤波器 DDF：逐像素、逐通道的滤波器。**
 #
 # Zhou et al., *Decoupled Dynamic Filter Networks*, CVPR 2021. Run it as a script, `python tools/tutorials/ddf.py`, or
-# cell by cell in VS Code or Jupyter. Nothing is downloaded, and it takes less than a minute on two CPU cores.
+# cell by cell in VS Code or Jupyter. Nothing is downloaded, and it takes a minute or two on two CPU cores.
 
 # %%
 import numpy as np

@@ -3,7 +3,7 @@
 # **OctConv 八度卷积：一部分通道只保留一半分辨率。**
 #
 # Chen et al., *Drop an Octave*, ICCV 2019. Run it as a script, `python tools/tutorials/octconv.py`, or cell by cell in
-# VS Code or Jupyter. Nothing is downloaded, and it takes less than a minute on two CPU cores.
+# VS Code or Jupyter. Nothing is downloaded, and it takes a minute or two on two CPU cores.
 
 # %%
 import numpy as np

@@ -4,7 +4,7 @@
 #
 # Xie et al., *Spatially Adaptive Inference with Stochastic Feature Sampling and Interpolation*, ECCV 2020. Run it as a
 # script, `python tools/tutorials/sampling.py`, or cell by cell in VS Code or Jupyter. Nothing is downloaded, and it
-# takes less than a minute on two CPU cores.
+# takes a minute or two on two CPU cores.
 
 # %%
 import numpy as np

@@ -3,7 +3,7 @@
 # **SPConv：只对一部分通道做 3x3 卷积，其余做 1x1。**
 #
 # Zhang et al., *Split to Be Slim*, IJCAI 2020. Run it as a script, `python tools/tutorials/spconv.py`, or cell by cell
-# in VS Code or Jupyter. Nothing is downloaded, and it takes less than a minute on two CPU cores.
+# in VS Code or Jupyter. Nothing is downloaded, and it takes a minute or two on two CPU cores.
 
 # %%
 import numpy as np

@@ -4,7 +4,7 @@
 #
 # Wang et al., *Learning Versatile Filters for Efficient Convolutional Neural Networks*, NeurIPS 2018. Run it as a
 # script, `python tools/tutorials/versatile.py`, or cell by cell in VS Code or Jupyter. Nothing is downloaded, and it
-# takes less than a minute on two CPU cores.
+# takes a minute or two on two CPU cores.
 
 # %%
 import numpy as np
