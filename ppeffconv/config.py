@@ -63,18 +63,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Import modules for what they register; ValueError if there is none of that name."""
+    """Import modules for what they register; ValueError if one is not there, or is no Python."""
     for name in names:
         if name in sys.modules:
             continue
         sys.path.insert(0, os.getcwd())
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"Global.custom_imports: cannot import {name}: {error}. It is looked for in the working directory, in "
-                "PYTHONPATH and among what is installed"
-            ) from None
+        except (ImportError, SyntaxError) as error:
+            missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+            where = "in the working directory, in PYTHONPATH and among what is installed"
+            sought = f". {missing} is looked for {where}" if missing else ""
+            raise ValueError(f"Global.custom_imports: cannot import {name}: {error}{sought}") from None
         finally:
             sys.path.remove(os.getcwd())
 

@@ -121,6 +121,12 @@ def test_custom_imports(minimal, monkeypatch, tmp_path):
     assert sys.path == before
     with pytest.raises(ValueError, match=r"Global\.custom_imports: cannot import nowhere_to_be_found"):
         load_config(minimal, ["Global.custom_imports=[nowhere_to_be_found]"])
+    (tmp_path / "needs_another.py").write_text("import not_installed_here")
+    with pytest.raises(ValueError, match="cannot import needs_another: .*not_installed_here is looked for in"):
+        load_config(minimal, ["Global.custom_imports=[needs_another]"])
+    (tmp_path / "half_written.py").write_text("def f(:")
+    with pytest.raises(ValueError, match=r"cannot import half_written: .*\(half_written.py, line 1\)$"):
+        load_config(minimal, ["Global.custom_imports=[half_written]"])
 
 
 # inheritance

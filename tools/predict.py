@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     files = find_images(args.image)
     cfg = cli.read_config(args) if args.config else None
     parts = network_parts(cfg, args.weights) if cfg else exported_parts(args.model)
-    topk = args.topk or (cfg["Infer"]["topk"] if cfg else 5)
+    topk = (cfg["Infer"]["topk"] if cfg else 5) if args.topk is None else args.topk
     predictions = predict_images(files=files, topk=topk, **parts)
     print(json.dumps(asdict(predictions), indent=2, ensure_ascii=False) if args.json else table(predictions))
     for file, reason in predictions.broken.items():

@@ -70,8 +70,10 @@ def predict_images(
         topk: how many guesses per image; at most one per class.
 
     Raises:
-        ValueError: the network has another number of classes than there are names.
+        ValueError: the network has another number of classes than there are names, or ``topk`` is below 1.
     """
+    if topk < 1:
+        raise ValueError(f"topk, the number of guesses, must be at least 1, got {topk}")
     predictions = Predictions()
     for file in files:
         try:

@@ -40,6 +40,7 @@ def sheet(path: Path, figsize: tuple[float, float] | None = None, footnote: str 
 
     Raises:
         RuntimeError: matplotlib is not installed.
+        ValueError: ``path`` ends in no kind of picture.
     """
     require("matplotlib", "benchmark")
     import matplotlib  # here, because only a figure needs it
@@ -47,6 +48,8 @@ def sheet(path: Path, figsize: tuple[float, float] | None = None, footnote: str 
 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize, layout="constrained")
+        if path.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
+            raise ValueError(f"{path} is no name of a picture: give a file that ends in .png, .jpg, .pdf or .svg")
         if footnote:
             figure.supxlabel(footnote, fontsize=8, color=DARK)
         yield figure.subplots(**layout)

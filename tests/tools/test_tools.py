@@ -72,6 +72,9 @@ def test_predict_counts_broken_images(tool, run_dir, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "fine.png" in out
     assert "1 of 2 images could not be used" in err
+    for wrong in (0, -1):
+        assert tool("predict", *arguments, "--topk", wrong) == 2
+        assert f"must be at least 1, got {wrong}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [[], ["--stock", "--fixed-size"]])

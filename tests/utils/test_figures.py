@@ -20,3 +20,6 @@ def test_a_sheet_changes_nothing_else(tmp_path):
     with pytest.raises(ZeroDivisionError), sheet(path) as axes:
         axes.plot([1 / 0])
     assert path.read_bytes() == whole
+    for name in ("folder", "x.xyz"):
+        with pytest.raises(ValueError, match=f"{name} is no name of a picture.*png"), sheet(tmp_path / name):
+            pass
