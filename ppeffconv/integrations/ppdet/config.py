@@ -45,6 +45,7 @@ OPTIONS = {
     "pretrain_weights": Field(str, None, path=True),
     "vdl_log_dir": Field(str, None, path=True),
     "output_eval": Field(str, None, path=True),
+    "find_unused_parameters": Field(bool, False),
 }
 # what has no default
 FIELDS = {"architecture": Field(str), "epoch": Field(int, rule=POSITIVE), "num_classes": Field(int, rule=POSITIVE)}
@@ -54,7 +55,7 @@ FREE = {
     *("save_dir", "vdl_log_dir", "output_eval", "dataset_dir", "image_dir", "anno_path", "pretrain_weights"),
     *("epoch", "snapshot_epoch", "log_iter", "worker_num", "keep_checkpoints", "use_vdl", "classwise"),
     *("accelerate", "deploy", "use_gpu", "EffConvResNet.pretrained", "EvalDataset", "EvalReader"),
-    *("TestDataset", "TestReader"),
+    *("TestDataset", "TestReader", "find_unused_parameters"),
 }
 DATASETS = ("TrainDataset", "EvalDataset", "TestDataset")
 _READER = {"batch_size": Field(int, rule=POSITIVE)}

@@ -20,7 +20,7 @@ def load(path, *overrides):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_ours_make_a_detector(path):
+def test_ours_make_a_detector(path, caplog):
     from ppdet.core.workspace import create
 
     cfg = load(path, "EffConvResNet.pretrained=null")
@@ -34,6 +34,7 @@ def test_ours_make_a_detector(path):
     assert [int(shape.stride) for shape in detector.neck.out_shape] == strides
     extractor = detector.bbox_head.roi_extractor
     assert extractor.sampling_ratio > 0 or not extractor.aligned
+    assert "nothing here reads" not in caplog.text
 
 
 def test_every_fragment_is_used():
