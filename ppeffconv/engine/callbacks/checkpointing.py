@@ -72,6 +72,11 @@ class Checkpoints(RunCallback):
                 "What is there is older; free some space and resume"
             )
 
+    @property
+    def saved(self) -> bool:
+        """Whether all saves after the last epoch have succeeded."""
+        return self._failure is None
+
     def save_latest(self, position: Position) -> bool:
         """Save ``latest`` at ``position``; return whether that succeeded."""
         return self._try("latest", lambda path: self._write(path, position, self.best))

@@ -55,12 +55,12 @@ class GracefulStop(RunCallback):
 
     def on_train_batch_end(self, step: int, logs: dict[str, Any] | None = None) -> None:
         if self._asked():
-            self._save(Position(self.epoch, step + 1))
-            self._leave()
+            position = Position(self.epoch, step + 1)
+            self._leave(position, self.checkpoints is not None and self.checkpoints.save_latest(position))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._asked():  # during evaluation or saving: what came before this callback has saved already
-            self._leave()
+            self._leave(Position(epoch + 1), self.checkpoints is not None and self.checkpoints.saved)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         self.release()
@@ -82,11 +82,9 @@ class GracefulStop(RunCallback):
     def _asked(self) -> bool:
         return any_process(self._received is not None)
 
-    def _save(self, position: Position) -> None:
-        if self.checkpoints is not None and self.checkpoints.save_latest(position):
+    def _leave(self, position: Position, saved: bool) -> None:
+        if saved:
             get_logger().info(f"saved after epoch {position.epoch}, step {position.step}; --resume auto goes on there")
-
-    def _leave(self) -> None:
         any_process(False)  # wait for the one that saves: the launcher kills the others as soon as one has left
         self.release()
         raise TrainingInterrupted(self._received or signal.SIGTERM)

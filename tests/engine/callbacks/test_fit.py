@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 import pytest
 from paddle import nn
+from paddle.callbacks import Callback
 from paddle.io import DataLoader, TensorDataset
 
 from ppeffconv.engine import checkpoint as ck
@@ -135,6 +136,19 @@ def test_second_signal_ends_the_process_and_the_end_of_training_restores_the_han
     fit([GracefulStop()], epochs=1)
     after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert after == [before[0], before[1] or signal.SIG_DFL]
+
+
+@pytest.mark.parametrize("when", ["on_train_batch_begin", "on_epoch_end"])
+def test_a_signal_at_any_time_tells_what_is_saved(tmp_path, caplog, when):
+    caplog.set_level("INFO", logger="ppeffconv")
+    interrupt = Callback()
+    setattr(interrupt, when, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(TrainingInterrupted):
+        fit([interrupt, checkpoints, GracefulStop(checkpoints)])
+    states = ck.load_checkpoint(tmp_path / "latest")[ck.STATES]
+    assert (states["epoch"], states["step"]) == ((1, 0) if when == "on_epoch_end" else (0, 1))
+    assert f"saved after epoch {states['epoch']}, step {states['step']}; --resume auto" in caplog.text
 
 
 def test_temperature_follows_its_formula():
