@@ -10,15 +10,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ppeffconv.benchmark.engines import ENGINES
-from ppeffconv.benchmark.race import PAUSE
+from benchmarks.speed.engines import ENGINES
+from benchmarks.speed.race import PAUSE
 from ppeffconv.engine import cli
 from ppeffconv.utils import cores
 
 
 def main(args: argparse.Namespace) -> None:
-    from ppeffconv.benchmark import report, session
-    from ppeffconv.benchmark.rows import choose
+    from benchmarks.speed import report, session
+    from benchmarks.speed.rows import choose
 
     if args.action == "report":
         folder = ROOT / "custom_ops" / "benchmark"

@@ -15,7 +15,7 @@ from ppeffconv.registry import did_you_mean
 
 def main(args: argparse.Namespace) -> None:
     if args.papers:
-        from ppeffconv.results import papers
+        from benchmarks.accuracy import papers
 
         papers.write(args.papers)
         return

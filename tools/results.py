@@ -16,8 +16,8 @@ DENSE = ROOT / "configs" / "baselines" / "resnet20_fashion_mnist.yaml"
 
 
 def collect_runs(args: argparse.Namespace) -> None:
+    from benchmarks.accuracy import collect, documents
     from ppeffconv.engine import queue
-    from ppeffconv.results import collect, documents
 
     collect.collect(queue.read_queue(args.queue), FOLDER / documents.RECORDS)
 
@@ -25,9 +25,9 @@ def collect_runs(args: argparse.Namespace) -> None:
 def measure_rows(args: argparse.Namespace) -> None:
     import numpy as np
 
+    from benchmarks.accuracy import documents, measure, record
     from ppeffconv.config import load_config
     from ppeffconv.data import build_loader
-    from ppeffconv.results import documents, measure, record
 
     images = np.concatenate([batch[0].numpy() for batch in build_loader(load_config(DENSE), "Eval")])
     speed = measure.measure(record.read_records(FOLDER / documents.RECORDS), images, args.rounds)
@@ -35,7 +35,7 @@ def measure_rows(args: argparse.Namespace) -> None:
 
 
 def write(args: argparse.Namespace) -> None:
-    from ppeffconv.results import documents
+    from benchmarks.accuracy import documents
 
     for path in documents.write_documents(ROOT):
         print(path.relative_to(ROOT))

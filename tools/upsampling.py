@@ -15,7 +15,8 @@ FOLDER = Path(__file__).resolve().parents[1] / "configs" / "upsampling"
 
 
 def main(args: argparse.Namespace) -> None:
-    from ppeffconv.engine import depth_pictures, depth_report, queue
+    from benchmarks.accuracy import depth_pictures, depth_report
+    from ppeffconv.engine import queue
 
     results = args.into.parent / "results.json"
     if args.table_only:

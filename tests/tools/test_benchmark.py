@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ..benchmark.test_report import SESSION
+from ..benchmarks.speed.test_report import SESSION
 
 
 def test_report(tool, tmp_path):

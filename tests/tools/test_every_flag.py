@@ -24,8 +24,8 @@ from ppeffconv.config import load_config
 from ppeffconv.engine import checkpoint as ck
 from ppeffconv.engine import cli
 
+from ..benchmarks.accuracy.test_depth_report import ROWS
 from ..data.scenes.garments import write_fashion_mnist
-from ..engine.test_depth_report import ROWS
 from .conftest import TOOLS
 
 MODULES = ("ppeffconv.ops", "ppeffconv.weights", "ppeffconv.integrations.ppdet", "ppeffconv.integrations.ppseg")
@@ -264,7 +264,7 @@ def lines(kind: str) -> list[Any]:
 
 @pytest.mark.parametrize(("program", "line"), lines("session"))
 def test_benchmarks(call, calls, names, monkeypatch, program, line):
-    from ppeffconv.benchmark import report, session
+    from benchmarks.speed import report, session
 
     calls.replace(session, "run")
     monkeypatch.setattr(report, "rows_of", lambda kind: [SimpleNamespace(name=name) for name in ("a1", "b", "c")])
@@ -278,9 +278,9 @@ def test_benchmarks(call, calls, names, monkeypatch, program, line):
 
 
 def test_documents(call, calls, names, monkeypatch):
+    from benchmarks.accuracy import collect, documents, measure, papers
+    from benchmarks.speed import report
     from ppeffconv import data
-    from ppeffconv.benchmark import report
-    from ppeffconv.results import collect, documents, measure, papers
 
     calls.replace(report, "write_into")
     calls.replace(collect, "collect")

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from benchmarks.accuracy.documents import FOLDER
 from ppeffconv.data.scenes import SceneSettings
-from ppeffconv.results.documents import FOLDER
 
 from .conftest import TOOLS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ..engine.test_depth_report import ROWS
+from ..benchmarks.accuracy.test_depth_report import ROWS
 
 
 def test_the_table_from_kept_results(tool, tmp_path, capsys):

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from ppeffconv.engine.depth_pictures import draw as draw_depth
+from benchmarks.accuracy.depth_pictures import draw as draw_depth
+from benchmarks.accuracy.figures import draw as draw_results
 from ppeffconv.engine.drawing import draw_network
-from ppeffconv.results.figures import draw as draw_results
 from ppeffconv.utils.optional import require
 
 MISSING = r"^matplotlib is not installed: pip install 'ppeffconv\[benchmark\]'$"
