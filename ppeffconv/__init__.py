@@ -29,12 +29,12 @@ __version__ = "0.1.0"
 __all__ = import_lazily(
     __name__,
     {
-        "Predictor": ".engine.predictor",
+        "Predictor": ".inference.predictor",
         "accelerate": ".accelerate",
         "convert": ".conversion",
         "create_model": ".models",
         "deploy": ".deployed",
-        "export": ".engine.exporter",
+        "export": ".inference.exporter",
         "layers": ".layers",
         "list_models": ".models",
         "load_reference": ".weights",

@@ -14,7 +14,7 @@ from ppeffconv.engine import cli
 def main(args: argparse.Namespace) -> None:
     from ppeffconv.engine.distributed import rank
     from ppeffconv.engine.evaluator import describe_result
-    from ppeffconv.engine.inference import evaluate_run
+    from ppeffconv.engine.trained import evaluate_run
 
     result = evaluate_run(cli.read_config(args), args.weights)
     if rank() == 0:

@@ -12,8 +12,8 @@ from ppeffconv.engine import cli
 
 
 def main(args: argparse.Namespace) -> None:
-    from ppeffconv.engine import bundle
-    from ppeffconv.engine.inference import export_run
+    from ppeffconv.engine.trained import export_run
+    from ppeffconv.inference import bundle
 
     options = {"dtype": args.dtype, "seed": args.seed, "onnx": args.onnx, "fixed_size": args.fixed_size}
     path = export_run(cli.read_config(args), args.output, args.weights, args.stock, **options)

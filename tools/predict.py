@@ -14,12 +14,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ppeffconv.engine import cli
 
 if TYPE_CHECKING:
-    from ppeffconv.engine.images import Predictions
+    from ppeffconv.inference.images import Predictions
 
 
 def main(args: argparse.Namespace) -> int:
-    from ppeffconv.engine.images import find_images, predict_images
-    from ppeffconv.engine.inference import exported_parts, network_parts
+    from ppeffconv.engine.trained import network_parts
+    from ppeffconv.inference.images import exported_parts, find_images, predict_images
 
     if (args.config is None) == (args.model is None):
         raise ValueError("give either -c CONFIG or --model EXPORTED")

@@ -13,13 +13,13 @@ from ppeffconv.engine import cli
 
 
 def main(args: argparse.Namespace) -> None:
-    from ppeffconv.engine import drawing
+    from ppeffconv.engine.trained import draw_network
     from ppeffconv.integrations import recognise
 
     owner = recognise.owner_of(args.config)
     if owner == recognise.OURS:
         output = args.output or args.config.parent / "pictures.png"
-        print(f"picture: {drawing.draw_network(cli.read_config(args), args.image, output, args.weights)}")
+        print(f"picture: {draw_network(cli.read_config(args), args.image, output, args.weights)}")
         return
     try:
         import_module(f"ppeffconv.integrations.{owner}").register()

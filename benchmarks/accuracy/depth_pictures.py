@@ -12,7 +12,7 @@ from paddle import nn
 from ppeffconv.config import load_config
 from ppeffconv.data import build_loader
 from ppeffconv.engine.depth import rmse
-from ppeffconv.engine.inference import load_network
+from ppeffconv.engine.trained import load_network
 from ppeffconv.models import BicubicUpsampling, GuidedFilterUpsampling
 from ppeffconv.utils.files import replacing
 from ppeffconv.utils.optional import require

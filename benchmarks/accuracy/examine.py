@@ -14,12 +14,12 @@ from paddle import nn
 from ppeffconv.config import Config, load_config
 from ppeffconv.data import build_loader
 from ppeffconv.engine.checkpoint import STATES, load_checkpoint
-from ppeffconv.engine.inference import load_network
 from ppeffconv.engine.queue import QueuedRun
-from ppeffconv.engine.rng import fixed_seed
 from ppeffconv.engine.runs import find_resume
+from ppeffconv.engine.trained import load_network
 from ppeffconv.models.cost import CostOfImages
 from ppeffconv.utils.machine import describe
+from ppeffconv.utils.rng import fixed_seed
 
 from .record import FIRST, Record
 

@@ -11,8 +11,8 @@ import paddle
 from paddle import nn
 
 from ppeffconv import deploy
-from ppeffconv.engine import onnx
-from ppeffconv.engine.traced import Traced
+from ppeffconv.inference import onnx
+from ppeffconv.inference.traced import Traced
 
 from .layer_kinds import multiply_adds
 from .paddle_models import build

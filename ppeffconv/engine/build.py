@@ -11,8 +11,8 @@ from paddle import nn
 from ..models import create_model
 from ..utils.device import is_gpu, use_device
 from ..utils.modes import eval_mode
+from ..utils.rng import fixed_seed
 from .distributed import processes
-from .rng import fixed_seed
 
 Config = dict[str, Any]
 

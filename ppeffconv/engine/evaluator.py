@@ -12,9 +12,9 @@ from paddle.nn import functional as F
 from ..data.datasets import MOST_BROKEN
 from ..utils.logger import get_logger
 from ..utils.modes import eval_mode
+from ..utils.rng import fixed_seed
 from .distributed import sum_over_processes
 from .losses import Criterion
-from .rng import fixed_seed
 
 SEED = 0
 

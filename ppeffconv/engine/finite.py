@@ -8,7 +8,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from .rng import rng_state, set_rng_state
+from ..utils.rng import rng_state, set_rng_state
 
 
 class NonFiniteLossError(RuntimeError):

@@ -1,9 +1,10 @@
-"""A few images of the evaluation data as files, so that there is something real to predict."""
+"""What is kept of the data: what a network must know to be used without it, and a few images, real ones to predict."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -12,6 +13,16 @@ from PIL import Image
 from ..data import TransformedDataset, stack_images
 
 COUNT = 8
+
+
+def data_facts(dataset: TransformedDataset) -> dict[str, Any]:
+    """Return what a network must know of its data to be used without it."""
+    ((_, (image, _)),) = dataset.readable(1)
+    return {
+        "class_names": dataset.class_names,
+        "image_mode": dataset.image_mode,
+        "input_shape": list(image.shape),
+    }
 
 
 def save_samples(dataset: TransformedDataset, folder: Path) -> None:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import paddle
 
+from ..utils.rng import rng_state, seed_everything, set_rng_state
 from ..weights import load_state
 from . import checkpoint as files
 from .amp import restore_scaler, scaler_state
 from .distributed import rank
 from .optimizer_state import optimizer_state, set_optimizer_state
-from .rng import rng_state, seed_everything, set_rng_state
 
 if TYPE_CHECKING:
     from .callbacks.ema import EMA

@@ -16,6 +16,7 @@ from ..data import build_loader
 from ..layers import set_temperature
 from ..models import count_parameters
 from ..utils import logger
+from ..utils.rng import seed_everything
 from . import callbacks as cb
 from .amp import amp_configs
 from .build import build_network, check_input, set_device
@@ -23,11 +24,9 @@ from .callbacks.visualdl import Hyperparameters
 from .checkpoint import STATES, load_checkpoint
 from .distributed import join, processes, rank
 from .fingerprint import EPOCHS, check_fingerprint, fingerprint, hyperparameters
-from .inference import data_facts
 from .optim import build_optimizer
-from .rng import seed_everything
 from .runs import alone_in, find_resume, kept_if_used, new_run
-from .samples import input_images
+from .samples import data_facts, input_images
 from .snapshot import Best, Position, restore_snapshot
 from .tasks import Task, build_task
 from .weights import initialise

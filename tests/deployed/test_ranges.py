@@ -15,8 +15,8 @@ import ppeffconv
 from ppeffconv import layers
 from ppeffconv.deployed import Deployed, NotLowerable, lower
 from ppeffconv.deployed.shapes import MOST_TAPS
-from ppeffconv.engine.exporter import export
-from ppeffconv.engine.predictor import Predictor
+from ppeffconv.inference.exporter import export
+from ppeffconv.inference.predictor import Predictor
 
 from .networks import assert_same, images, need, run
 

@@ -11,7 +11,7 @@ from paddle import nn
 from ppeffconv.config import load_config
 from ppeffconv.engine import checkpoint as ck
 from ppeffconv.engine.depth import DepthLoss, evaluate_depth, rmse
-from ppeffconv.engine.inference import evaluate_run
+from ppeffconv.engine.trained import evaluate_run
 from ppeffconv.engine.trainer import Trainer
 from ppeffconv.models import BicubicUpsampling
 

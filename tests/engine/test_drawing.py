@@ -7,9 +7,9 @@ import shutil
 import pytest
 from PIL import Image
 
-from ppeffconv.engine import drawing
-from ppeffconv.engine.drawing import draw_network
+from ppeffconv.engine.trained import draw_network
 from ppeffconv.engine.trainer import Trainer
+from ppeffconv.inference import drawing
 
 
 def test_a_line_for_each_image(make_cfg, image_root, tmp_path):

@@ -16,7 +16,7 @@ from ppeffconv.engine.callbacks import Evaluation
 from ppeffconv.engine.callbacks.progress import Progress
 from ppeffconv.engine.evaluator import evaluate
 from ppeffconv.engine.finite import NonFiniteLossError
-from ppeffconv.engine.inference import evaluate_run
+from ppeffconv.engine.trained import evaluate_run
 from ppeffconv.engine.trainer import Trainer
 
 

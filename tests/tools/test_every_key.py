@@ -13,7 +13,7 @@ from ppeffconv.config import load_config, parse_override
 from ppeffconv.config_check import fields
 from ppeffconv.config_schema import Field
 from ppeffconv.engine import checkpoint as ck
-from ppeffconv.engine.inference import evaluate_run
+from ppeffconv.engine.trained import evaluate_run
 from ppeffconv.engine.trainer import Trainer
 from ppeffconv.layers.gumbel import GumbelSampler
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.accuracy.depth_pictures import draw as draw_depth
 from benchmarks.accuracy.figures import draw as draw_results
-from ppeffconv.engine.drawing import draw_network
+from ppeffconv.engine.trained import draw_network
 from ppeffconv.utils.optional import require
 
 MISSING = r"^matplotlib is not installed: pip install 'ppeffconv\[benchmark\]'$"

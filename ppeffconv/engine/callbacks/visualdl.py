@@ -13,8 +13,8 @@ import paddle
 from ...layers import density
 from ...models.pictures import choose, pictures
 from ...utils.logger import get_logger
+from ...utils.rng import fixed_seed
 from ..distributed import rank
-from ..rng import fixed_seed
 from .base import RunCallback, Stopwatch
 from .visualdl_log import rewind
 

@@ -11,8 +11,8 @@ import paddle
 from ppdet.core.workspace import create
 
 from ...data.image_files import read_image
-from ...engine.drawing import LINES, draw_lines, panels
-from ...engine.images import find_images
+from ...inference.drawing import LINES, draw_lines, panels
+from ...inference.images import find_images
 from ...utils.optional import require
 from . import config
 from .cost import FeatureMaps

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...data.image_files import read_image
 from ...engine.distributed import rank
-from ...engine.rng import seed_everything
 from ...utils.logger import get_logger
+from ...utils.rng import seed_everything
 
 
 def read_sample(sample: dict[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from ppdet.utils.checkpoint import load_weight
 
 from ... import accelerate
 from ...engine.distributed import join, processes, rank
-from ...engine.images import find_images
-from ...engine.rng import seed_everything
+from ...inference.images import find_images
 from ...layers import exempt_from_decay
 from ...utils.logger import get_logger
+from ...utils.rng import seed_everything
 from ..commands import naming_full_disk, unfit_settings
 from ..resuming import check_data, check_resumed, trained_classes
 from . import callbacks, checkpoints, config

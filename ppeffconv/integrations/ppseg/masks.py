@@ -14,8 +14,8 @@ from paddleseg.transforms import Compose
 from paddleseg.utils.utils import set_seed
 from PIL import Image
 
-from ...engine.drawing import LINES, draw_lines, panels
-from ...engine.images import find_images
+from ...inference.drawing import LINES, draw_lines, panels
+from ...inference.images import find_images
 from ...models import pictures
 from ...utils.figures import sheet
 from ...utils.optional import require

@@ -21,7 +21,7 @@ from paddleseg.utils.utils import set_seed
 from ... import accelerate
 from ...config_yaml import parse_yaml, read_yaml
 from ...data.image_files import is_image_name
-from ...engine.images import find_images
+from ...inference.images import find_images
 from ...layers import exempt_from_decay
 from ...models.cost import CostOfImages
 from ...utils.device import device_name

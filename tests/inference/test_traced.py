@@ -10,8 +10,8 @@ import paddle
 import pytest
 from paddle import nn
 
-from ppeffconv.engine.exporter import export
-from ppeffconv.engine.predictor import Predictor
+from ppeffconv.inference.exporter import export
+from ppeffconv.inference.predictor import Predictor
 from ppeffconv.ops import loader
 
 engine = pytest.mark.skipif("deployed" not in loader.library().ops, reason="kernels not compiled")
@@ -64,7 +64,7 @@ SOUND = """
 import gc, sys, tempfile
 import paddle
 from paddle import nn
-from ppeffconv.engine.exporter import export
+from ppeffconv.inference.exporter import export
 
 class Failing(nn.Layer):
     def __init__(self, kind):

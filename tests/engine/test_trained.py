@@ -11,11 +11,11 @@ import pytest
 
 from ppeffconv.config import load_config
 from ppeffconv.engine.evaluator import describe_result
-from ppeffconv.engine.exporter import export
-from ppeffconv.engine.images import find_images, predict_images
-from ppeffconv.engine.inference import evaluate_run, export_run, exported_parts, load_network, network_parts
-from ppeffconv.engine.predictor import Predictor
+from ppeffconv.engine.trained import evaluate_run, export_run, load_network, network_parts
 from ppeffconv.engine.trainer import Trainer
+from ppeffconv.inference.exporter import export
+from ppeffconv.inference.images import exported_parts, find_images, predict_images
+from ppeffconv.inference.predictor import Predictor
 from ppeffconv.utils import logger
 
 

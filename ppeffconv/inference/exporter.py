@@ -21,13 +21,13 @@ from ..utils.logger import get_logger
 from ..utils.messages import brief
 from ..utils.modes import eval_mode
 from ..utils.numbers import is_shape, is_size
+from ..utils.rng import fixed_seed
 from . import bundle
-from .facts import describe, own_facts, report, smallest_size
-from .loadback import Check, compare, confirmed_size, try_images
+from .manifest import describe, own_facts, report, smallest_size
 from .onnx import convert, require_onnx, runner
 from .predictor import Predictor, require_engine
-from .rng import fixed_seed
 from .traced import Traced, deployed_layers
+from .verify import Check, compare, confirmed_size, try_images
 
 _ONE_AT_A_TIME = threading.Lock()  # two traces in threads of one process end it
 

@@ -16,10 +16,10 @@ from paddle.nn import functional as F
 
 import ppeffconv
 from ppeffconv.deployed import precision
-from ppeffconv.engine import exporter, loadback
-from ppeffconv.engine.exporter import export
-from ppeffconv.engine.predictor import Predictor
-from ppeffconv.engine.traced import Traced
+from ppeffconv.inference import exporter, verify
+from ppeffconv.inference.exporter import export
+from ppeffconv.inference.predictor import Predictor
+from ppeffconv.inference.traced import Traced
 from ppeffconv.ops import loader
 from ppeffconv.utils.nested import leaves, structure
 
@@ -251,11 +251,11 @@ def test_a_difference_fails_and_keeps_the_earlier_export(tmp_path, monkeypatch):
 def test_a_result_that_is_not_a_number_is_a_difference():
     net = Net()
     net.eval()
-    check = loadback.Check(net, net, SHAPE, fixed_size=True)
+    check = verify.Check(net, net, SHAPE, fixed_size=True)
     with pytest.raises(RuntimeError, match="differs from the network by inf"):
-        loadback.compare(lambda x: np.full((len(x), 5), np.nan, "float32"), check, "it")
+        verify.compare(lambda x: np.full((len(x), 5), np.nan, "float32"), check, "it")
     with pytest.raises(RuntimeError, match="differs from the network by inf"):
-        loadback.compare(lambda x: np.zeros((len(x), 4), "float32"), check, "it")
+        verify.compare(lambda x: np.zeros((len(x), 4), "float32"), check, "it")
 
 
 def test_random_network_is_refused(tmp_path):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ..data import build_transforms
 from ..data.image_files import images_below, known_suffixes, read_image
+from .predictor import Predictor
 
 Transform = Callable[[Image.Image], np.ndarray]
 Forward = Callable[[np.ndarray], np.ndarray]
@@ -89,6 +92,16 @@ def predict_images(
         best = np.argsort(-scores, kind="stable")[:topk]
         predictions.guesses[str(file)] = [Guess(int(i), class_names[i], float(scores[i])) for i in best]
     return predictions
+
+
+def exported_parts(path: str | Path) -> dict[str, Any]:
+    """Return the arguments of ``predict_images`` for the export of a run; ValueError if it is another export."""
+    predictor = Predictor(path)
+    info = predictor.info
+    if not {"transforms", "class_names", "image_mode"} <= info.keys():
+        raise ValueError(f"{path} was exported without transforms and class names: use tools/export.py, or Predictor")
+    facts = {key: info[key] for key in ("class_names", "image_mode", "input_shape")}
+    return {**facts, "forward": predictor.run, "transforms": build_transforms(info["transforms"])}
 
 
 def _read(file: Path, transforms: Transform, image_mode: str, input_shape: tuple[int, ...]) -> np.ndarray:

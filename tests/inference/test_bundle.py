@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from ppeffconv.engine import bundle
+from ppeffconv.inference import bundle
 
 FACTS = {"class_names": ["ä", "b"], "numbers": (1, 2.5), "none": None}
 
@@ -128,7 +128,7 @@ def test_killed_on_the_way(folder):
     """Whoever reads the folder sees the earlier export, whole."""
     before = bundle.read(folder)
     script = (
-        "import os, signal, sys; from ppeffconv.engine import bundle\n"
+        "import os, signal, sys; from ppeffconv.inference import bundle\n"
         "with bundle.replacing_folder(sys.argv[1]) as draft:\n"
         "    (draft / 'model.json').touch(); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -140,7 +140,7 @@ def test_killed_on_the_way(folder):
 def test_killed_while_it_takes_the_earlier_ones_place(folder):
     """There is no moment without an export, whatever the call is behind which the process ends."""
     script = (
-        "import os, signal, sys; from ppeffconv.engine import bundle\n"
+        "import os, signal, sys; from ppeffconv.inference import bundle\n"
         "def killed(call):\n"
         "    return lambda *given: call(*given) is not False and os.kill(os.getpid(), signal.SIGKILL)\n"
         "os.replace, bundle._exchange = killed(os.replace), killed(bundle._exchange)\n"

@@ -1,7 +1,8 @@
-"""A trained network from its configuration, ready to be evaluated, exported or asked."""
+"""A trained network from its configuration, ready to be evaluated, exported, asked or drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ import paddle
 from paddle import nn
 
 from ..config import Config
-from ..data import TransformedDataset, build_loader, build_transforms, check_known_classes
+from ..data import build_loader, build_transforms, check_known_classes
+from ..inference.drawing import draw_lines, panels, read_images
+from ..inference.exporter import NoDeployFormError, export
+from ..inference.predictor import missing_engine
 from ..utils.logger import get_logger
+from ..utils.optional import require
 from .build import build_network, check_input, set_device
 from .checkpoint import find_checkpoint
 from .distributed import join, processes, rank
-from .exporter import NoDeployFormError, export
-from .predictor import Predictor, missing_engine
+from .samples import data_facts
 from .tasks import build_task
 from .weights import load_for_inference
 
@@ -111,21 +115,28 @@ def network_parts(cfg: Config, weights: str | Path | None = None) -> dict[str, A
     return {**facts, "forward": forward, "transforms": build_transforms(cfg["DataLoader"]["Eval"]["transforms"])}
 
 
-def exported_parts(path: str | Path) -> dict[str, Any]:
-    """Return the arguments of ``predict_images`` for what ``export_run`` saved; ValueError if it lacks them."""
-    predictor = Predictor(path)
-    info = predictor.info
-    if not {"transforms", "class_names", "image_mode"} <= info.keys():
-        raise ValueError(f"{path} was exported without transforms and class names: use tools/export.py, or Predictor")
-    facts = {key: info[key] for key in ("class_names", "image_mode", "input_shape")}
-    return {**facts, "forward": predictor.run, "transforms": build_transforms(info["transforms"])}
+def draw_network(cfg: Config, images: Sequence[str | Path], output: Path, weights: str | Path | None = None) -> Path:
+    """Draw a line for each image: the image, and `panels` of what the network makes of it.
 
+    Args:
+        cfg: of a run of this package.
+        images: files, and folders of them; the first `drawing.LINES` that can be read are drawn.
+        output: the picture.
+        weights: see `load_network`.
 
-def data_facts(dataset: TransformedDataset) -> dict[str, Any]:
-    """Return what a network must know of its data to be used without it."""
-    ((_, (image, _)),) = dataset.readable(1)
-    return {
-        "class_names": dataset.class_names,
-        "image_mode": dataset.image_mode,
-        "input_shape": list(image.shape),
-    }
+    Raises:
+        FileNotFoundError: there are no weights, or no image.
+        ValueError: the network does not take images, or none of the files can be read.
+        RuntimeError: matplotlib is not installed.
+    """
+    require("matplotlib", "benchmark")
+    net, facts = load_network(cfg, weights)
+    facts = facts or data_facts(build_loader(cfg, "Eval").dataset)
+    if not isinstance(facts.get("image_mode"), str):
+        raise ValueError(f"{cfg['Arch']['name']} does not classify images: there are no pictures of it")
+    transforms = build_transforms(cfg["DataLoader"]["Eval"]["transforms"])
+    lines = []
+    for image in read_images(images, facts["image_mode"]):
+        inputs = paddle.to_tensor(transforms(image)[None])
+        lines.append([("image", np.asarray(image)), *panels(net, inputs)])
+    return draw_lines(lines, output)

@@ -11,9 +11,9 @@ import pytest
 from paddle import nn
 from paddle.nn import functional as F
 
-from ppeffconv.engine import exporter, onnx
-from ppeffconv.engine.exporter import export
-from ppeffconv.engine.predictor import Predictor
+from ppeffconv.inference import exporter, onnx
+from ppeffconv.inference.exporter import export
+from ppeffconv.inference.predictor import Predictor
 
 from .test_exporter import FORMS, engine, images, small
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ppeffconv.data import build_transforms
-from ppeffconv.engine.images import find_images, predict_images
+from ppeffconv.inference.images import find_images, predict_images
 
 NAMES = ["low", "middle", "high"]
 

@@ -1,4 +1,4 @@
-"""What a trained network does to images, as one picture: masks, gates, octave groups, filters, features."""
+"""What a network does to images, as one picture: masks, gates, octave groups, filters, features."""
 
 from __future__ import annotations
 
@@ -6,51 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import paddle
 from paddle import Tensor, nn
 from PIL import Image
 
-from ..config import Config
-from ..data import build_loader, build_transforms
 from ..data.image_files import UnreadableImageError, read_image
 from ..models.pictures import choose, feature_maps, pictures
 from ..utils.figures import sheet
 from ..utils.logger import get_logger
-from ..utils.optional import require
+from ..utils.rng import fixed_seed
 from .images import find_images
-from .inference import data_facts, load_network
-from .rng import fixed_seed
 
 LINES = 8  # of a picture, at most
 
 Panel = tuple[str, np.ndarray]  # a title and a picture, [h, w] in [0, 1] or an image
-
-
-def draw_network(cfg: Config, images: Sequence[str | Path], output: Path, weights: str | Path | None = None) -> Path:
-    """Draw a line for each image: the image, and `panels` of what the network makes of it.
-
-    Args:
-        cfg: of a run of this package.
-        images: files, and folders of them; the first `LINES` that can be read are drawn.
-        output: the picture.
-        weights: see `load_network`.
-
-    Raises:
-        FileNotFoundError: there are no weights, or no image.
-        ValueError: the network does not take images, or none of the files can be read.
-        RuntimeError: matplotlib is not installed.
-    """
-    require("matplotlib", "benchmark")
-    net, facts = load_network(cfg, weights)
-    facts = facts or data_facts(build_loader(cfg, "Eval").dataset)
-    if not isinstance(facts.get("image_mode"), str):
-        raise ValueError(f"{cfg['Arch']['name']} does not classify images: there are no pictures of it")
-    transforms = build_transforms(cfg["DataLoader"]["Eval"]["transforms"])
-    lines = []
-    for image in read_images(images, facts["image_mode"]):
-        inputs = paddle.to_tensor(transforms(image)[None])
-        lines.append([("image", np.asarray(image)), *panels(net, inputs)])
-    return draw_lines(lines, output)
 
 
 def read_images(paths: Sequence[str | Path], mode: str) -> list[Image.Image]:

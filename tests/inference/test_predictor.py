@@ -16,9 +16,9 @@ import pytest
 from paddle import nn
 
 import ppeffconv
-from ppeffconv.engine import bundle, exporter
-from ppeffconv.engine.exporter import export
-from ppeffconv.engine.predictor import Predictor
+from ppeffconv.inference import bundle, exporter
+from ppeffconv.inference.exporter import export
+from ppeffconv.inference.predictor import Predictor
 from ppeffconv.utils import runtime
 
 from ..deployed.networks import trained
