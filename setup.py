@@ -23,13 +23,26 @@ TOOLKITS = [f"{requirement}; python_version < '3.12'" for requirement in (*DET, 
 HDF5 = ["h5py>=3"]  # the file of NYU Depth v2
 
 
-class BuildWithKernels(build_py):
-    """Installs custom_ops/ inside the package, where `python -m ppeffconv.ops build` finds the sources."""
+class BuildWithSources(build_py):
+    """Installs inside the package what lies beside it in a checkout.
+
+    That is custom_ops/, where `python -m ppeffconv.ops build` finds the sources, and the recipes of configs/, which
+    `ppeffconv-train` takes by the names that they have here.
+    """
 
     def run(self) -> None:
         super().run()
         if not getattr(self, "editable_mode", False):
-            shutil.copytree(HERE / "custom_ops", Path(self.build_lib) / "ppeffconv" / "custom_ops", dirs_exist_ok=True)
+            package = Path(self.build_lib) / "ppeffconv"
+            shutil.copytree(HERE / "custom_ops", package / "custom_ops", dirs_exist_ok=True)
+            shutil.copytree(HERE / "configs", package / "configs", ignore=_no_recipes, dirs_exist_ok=True)
+
+
+def _no_recipes(folder: str, names: list[str]) -> list[str]:
+    """Return what of a folder of configs/ stays in the repository: cards, pictures, records, the queues of our runs."""
+    yaml = {name for name in names if name.endswith(".yaml") and name != "runs.yaml"}
+    folders = {name for name in names if Path(folder, name).is_dir() and name not in ("papers", "results")}
+    return [name for name in names if name not in yaml | folders]
 
 
 setup(
@@ -40,8 +53,19 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: C++",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["ppeffconv", "ppeffconv.*"]),
-    package_data={"ppeffconv.weights": ["table.yaml", "files/*.safetensors"]},
+    package_data={"ppeffconv": ["py.typed"], "ppeffconv.weights": ["table.yaml", "files/*.safetensors"]},
     # numpy 2.4 breaks float() of one-element tensors in Paddle 3.3.1
     install_requires=[
         "numpy>=1.21,<2.4",
@@ -63,6 +87,14 @@ setup(
         "docs": ["pdoc>=15"],
         "dev": ["pytest>=8", "pytest-xdist>=3", "hypothesis>=6", "ruff==0.17.6", *ONNX, *FIGURES, *HDF5, *TOOLKITS],
     },
-    cmdclass={"build_py": BuildWithKernels},
+    entry_points={
+        "console_scripts": [
+            "ppeffconv-train=ppeffconv.commands.train:run",
+            "ppeffconv-eval=ppeffconv.commands.evaluate:run",
+            "ppeffconv-predict=ppeffconv.commands.predict:run",
+            "ppeffconv-export=ppeffconv.commands.export:run",
+        ]
+    },
+    cmdclass={"build_py": BuildWithSources},
     zip_safe=False,
 )

@@ -24,7 +24,7 @@ ROOMS = [
     "deployed",
     "conversion inference",
     "engine",
-    "integrations",
+    "commands integrations",
     "benchmarks",
     "tools",
 ]

@@ -2,56 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ppeffconv.engine import cli
-
-if TYPE_CHECKING:
-    from ppeffconv.inference.images import Predictions
-
-
-def main(args: argparse.Namespace) -> int:
-    from ppeffconv.engine.trained import network_parts
-    from ppeffconv.inference.images import exported_parts, find_images, predict_images
-
-    if (args.config is None) == (args.model is None):
-        raise ValueError("give either -c CONFIG or --model EXPORTED")
-    files = find_images(args.image)
-    cfg = cli.read_config(args) if args.config else None
-    parts = network_parts(cfg, args.weights) if cfg else exported_parts(args.model)
-    topk = (cfg["Infer"]["topk"] if cfg else 5) if args.topk is None else args.topk
-    predictions = predict_images(files=files, topk=topk, **parts)
-    print(json.dumps(asdict(predictions), indent=2, ensure_ascii=False) if args.json else table(predictions))
-    for file, reason in predictions.broken.items():
-        print(f"cannot use {file}: {reason}", file=sys.stderr)
-    if predictions.broken:
-        print(f"{len(predictions.broken)} of {len(files)} images could not be used", file=sys.stderr)
-    return 0 if predictions.guesses else 1
-
-
-def table(predictions: Predictions) -> str:
-    return "\n".join(
-        f"{file}  " + "  ".join(f"{guess.class_name} {100 * guess.score:.2f} %" for guess in guesses)
-        for file, guesses in predictions.guesses.items()
-    )
-
+from ppeffconv.commands.predict import run
 
 if __name__ == "__main__":
-    parser = cli.config_parser(__doc__, required=False)
-    cli.weights_option(parser)
-    parser.add_argument(
-        "--model", type=cli.path, metavar="FOLDER", help="an exported folder, instead of a configuration"
-    )
-    parser.add_argument(
-        "--image", type=cli.path, required=True, metavar="PATH", help="an image, or a folder with images at any depth"
-    )
-    parser.add_argument("--topk", type=int, help="guesses per image; default: Infer.topk")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    cli.run(main, parser)
+    run(__doc__)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # Paddle takes seconds to import, and -h need not wait for it
     from .trainer import Result
 
 USAGE, FAILURE = 2, 1
+PACKAGE = Path(__file__).parents[1]
+RECIPES = (PACKAGE, PACKAGE.parent)  # where configs/ lies: in the package when installed, beside it in a checkout
 
 
 def config_parser(description: str | None, required: bool = True) -> argparse.ArgumentParser:
@@ -39,11 +41,26 @@ def weights_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=path, metavar="PATH", help=text)
 
 
-def read_config(args: argparse.Namespace) -> Config:
-    """Load the configuration that the options name."""
+def read_config(args: argparse.Namespace, recipes: bool = False) -> Config:
+    """Load the configuration that the options name.
+
+    Args:
+        args: with ``config`` and ``override``.
+        recipes: a file ``configs/...`` that is not in the working directory is the recipe that comes with the package.
+            Not for programs that write beside the configuration.
+    """
     from ..config import load_config
 
-    return load_config(args.config, args.override)
+    return load_config(_recipe(args.config) if recipes else args.config, args.override)
+
+
+def _recipe(config: Path) -> Path:
+    if config.is_file() or config.parts[:1] != ("configs",):
+        return config
+    found = [folder / config for folder in RECIPES if (folder / config).is_file()]
+    if found:
+        logger.get_logger().info(f"configuration: {found[0]}, which comes with the package")
+    return found[0] if found else config
 
 
 def run(main: Callable[[argparse.Namespace], int | None], parser: argparse.ArgumentParser) -> None:
@@ -83,17 +100,16 @@ def _report(error: Exception, code: int) -> int:
 
 def next_steps(result: Result) -> str:
     """Return where a run lies, its best score, and the commands to look at it, evaluate it and use it."""
-    tools, config = Path(sys.argv[0]).parent, result.run_dir / "config.yaml"
+    config = result.run_dir / "config.yaml"
     lines = [f"run:      {result.run_dir}"]
     if result.best is not None:
         lines.append(f"best:     {result.task.describe(result.best.score)} after epoch {result.best.epoch}")
     if result.vdl_dir.is_dir():
         lines.append(f"curves:   {curves(result.vdl_dir)}")
-    python = _program("python", sys.executable)
-    lines.append(f"evaluate: {_command(python, tools / 'eval.py', '-c', config)}")
+    lines.append(f"evaluate: {_sibling('eval', '-c', config)}")
     if not result.task.pairs:
-        lines.append(f"predict:  {_command(python, tools / 'predict.py', '-c', config, '--image', result.samples_dir)}")
-    lines.append(f"export:   {_command(python, tools / 'export.py', '-c', config)}")
+        lines.append(f"predict:  {_sibling('predict', '-c', config, '--image', result.samples_dir)}")
+    lines.append(f"export:   {_sibling('export', '-c', config)}")
     return "\n".join(lines)
 
 
@@ -115,6 +131,14 @@ def _program(name: str, path: str | None = None) -> str:
     if (found and Path(found) == program) or not program.exists():
         return name
     return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
+
+
+def _sibling(name: str, *words: str | Path) -> str:
+    """Return the command of another program, as this one was started: installed, or as a script of tools/."""
+    own = Path(sys.argv[0])
+    if own.name == "ppeffconv-train":
+        return _command(_program(f"ppeffconv-{name}"), *words)
+    return _command(_program("python", sys.executable), own.with_name(f"{name}.py"), *words)
 
 
 def _command(*words: str | Path) -> str:
